@@ -1,0 +1,103 @@
+"""Does this explanation depend on what the model learned?
+
+`agnostic_rand` randomizes a model's weights, explains again, and scores how much of the explanation
+survived, for any model in any framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from agnostic_rand import adapters, errors, explainers, similarity
+    from agnostic_rand.adapters import BackendInfo, adapt, backends
+    from agnostic_rand.checks import ModelRandomizationMetric, explain
+    from agnostic_rand.engine import Progress
+    from agnostic_rand.errors import AgnosticRandError
+    from agnostic_rand.results import RandomizationResult
+    from agnostic_rand.similarity import Measure
+    from agnostic_rand.weights import (
+        CascadingRandomization,
+        FullRandomization,
+        GaussianNoise,
+        IndependentRandomization,
+        MatchedNormal,
+        MultiplicativeNoise,
+        NativeInit,
+        Permute,
+        PoissonNoise,
+        ProgressiveLayerRandomization,
+        Reinitialize,
+        Uniform,
+    )
+
+_SUBMODULES = ("adapters", "errors", "explainers", "similarity", "testing")
+_HOMES = {
+    "AgnosticRandError": "errors",
+    "BackendInfo": "adapters",
+    "CascadingRandomization": "weights",
+    "FullRandomization": "weights",
+    "GaussianNoise": "weights",
+    "IndependentRandomization": "weights",
+    "MatchedNormal": "weights",
+    "Measure": "similarity",
+    "ModelRandomizationMetric": "checks",
+    "MultiplicativeNoise": "weights",
+    "NativeInit": "weights",
+    "Permute": "weights",
+    "PoissonNoise": "weights",
+    "Progress": "engine",
+    "ProgressiveLayerRandomization": "weights",
+    "RandomizationResult": "results",
+    "Reinitialize": "weights",
+    "Uniform": "weights",
+    "adapt": "adapters",
+    "backends": "adapters",
+    "explain": "checks",
+}
+
+__all__ = [
+    "AgnosticRandError",
+    "BackendInfo",
+    "CascadingRandomization",
+    "FullRandomization",
+    "GaussianNoise",
+    "IndependentRandomization",
+    "MatchedNormal",
+    "Measure",
+    "ModelRandomizationMetric",
+    "MultiplicativeNoise",
+    "NativeInit",
+    "Permute",
+    "PoissonNoise",
+    "Progress",
+    "ProgressiveLayerRandomization",
+    "RandomizationResult",
+    "Reinitialize",
+    "Uniform",
+    "__version__",
+    "adapt",
+    "adapters",
+    "backends",
+    "errors",
+    "explain",
+    "explainers",
+    "similarity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"agnostic_rand.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"agnostic_rand.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'agnostic_rand' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

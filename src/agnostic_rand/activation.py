@@ -1,0 +1,89 @@
+"""A model with an activation on its outputs, explained without changing the model."""
+
+from __future__ import annotations
+
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from agnostic_rand.adapters import AdapterView, Array, ModelAdapter, ReluRule
+from agnostic_rand.errors import ArgumentError
+
+Activation: TypeAlias = Literal["softmax", "sigmoid"] | None
+
+
+class ActivatedAdapter(AdapterView):
+    """An adapter whose outputs pass through a softmax or sigmoid.
+
+    The gradient of an activated output is that of a weighted sum of the model's own outputs, so
+    every backend can give it.
+
+    Args:
+        adapter: The adapter of the model itself.
+        activation: `"softmax"` or `"sigmoid"`.
+    """
+
+    def __init__(self, adapter: ModelAdapter, activation: Literal["softmax", "sigmoid"]) -> None:
+        super().__init__(adapter)
+        self._activation = activation
+
+    def clone(self) -> Self:
+        """The same activation on a copy of the model."""
+        return type(self)(self._adapter.clone(), self._activation)
+
+    def predict(self, inputs: Array) -> Array:
+        """The activated outputs `(n, classes)`."""
+        return self._activate(self._adapter.predict(inputs))
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        """The gradient of the activated output of the target."""
+        return self.output_and_gradient(inputs, targets, relu=relu)[1]
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[Array, Array]:
+        """The activated outputs, and the gradient of the target's."""
+        outputs = self.predict(inputs)
+        weights = self._weights(outputs, self._as_weights(targets, outputs))
+        return outputs, self._adapter.gradient(inputs, weights, relu=relu)
+
+    def _activate(self, outputs: Array) -> Array:
+        xp = array_namespace(outputs)
+        if self._activation == "sigmoid":
+            # Both branches stay finite for outputs of any size.
+            decay = xp.exp(-xp.abs(outputs))
+            return xp.where(outputs >= 0, 1 / (1 + decay), decay / (1 + decay))
+        powers = xp.exp(outputs - xp.max(outputs, axis=1, keepdims=True))
+        return powers / xp.sum(powers, axis=1, keepdims=True)
+
+    def _as_weights(self, targets: Array, outputs: Array) -> Array:
+        if targets.ndim == 2:
+            return targets
+        one_hot = np.eye(outputs.shape[1], dtype=np.float32)[self.to_numpy(targets)]
+        return self.asarray(one_hot)
+
+    def _weights(self, outputs: Array, direction: Array) -> Array:
+        """The vector whose product with the model's outputs has the activated output's gradient."""
+        if self._activation == "sigmoid":
+            return direction * outputs * (1 - outputs)
+        xp = array_namespace(outputs)
+        return outputs * (direction - xp.sum(direction * outputs, axis=1, keepdims=True))
+
+
+def with_activation(adapter: ModelAdapter, activation: Activation) -> ModelAdapter:
+    """The adapter itself, or one whose outputs are activated.
+
+    Raises:
+        ArgumentError: The activation is not known.
+    """
+    if activation is None:
+        return adapter
+    if activation not in ("softmax", "sigmoid"):
+        raise ArgumentError(
+            "activation",
+            expected="None, 'softmax' or 'sigmoid'",
+            received=repr(activation),
+            fix="Pass activation=None to explain the model's own outputs.",
+        )
+    return ActivatedAdapter(adapter, activation)

@@ -1,0 +1,58 @@
+"""The boundary between the core and the frameworks: everything that a plugin author needs."""
+
+from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
+from agnostic_rand.adapters.protocol import (
+    API_VERSION,
+    Array,
+    Forward,
+    HostArray,
+    Layer,
+    ModelAdapter,
+    OrderSource,
+    Parameter,
+    ReluRule,
+    Role,
+    SupportsLayerGradient,
+    SupportsNativeInit,
+    SupportsOutputAndGradient,
+    SupportsRandomState,
+    SupportsReluRules,
+    SupportsStatistics,
+    SupportsTraining,
+    TrainingStep,
+    require,
+    require_relu_rule,
+)
+from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends
+from agnostic_rand.adapters.view import AdapterView
+
+__all__ = [
+    "API_VERSION",
+    "AdapterView",
+    "Array",
+    "BackendInfo",
+    "Claim",
+    "Forward",
+    "HostArray",
+    "Layer",
+    "ModelAdapter",
+    "OpenRequest",
+    "OrderSource",
+    "Parameter",
+    "Registry",
+    "ReluRule",
+    "Role",
+    "SupportsLayerGradient",
+    "SupportsNativeInit",
+    "SupportsOutputAndGradient",
+    "SupportsRandomState",
+    "SupportsReluRules",
+    "SupportsStatistics",
+    "SupportsTraining",
+    "TrainingStep",
+    "adapt",
+    "backends",
+    "hookimpl",
+    "require",
+    "require_relu_rule",
+]

@@ -1,0 +1,314 @@
+"""The contract between the core and a framework: what an adapter must do, clause by clause.
+
+The clauses C1 to C7 are stated on the members that they bind. A plugin author proves them with
+`agnostic_rand.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from agnostic_rand.errors import CapabilityError
+
+API_VERSION = 1
+
+Array: TypeAlias = Any
+"""An array of the model's framework, on the model's device."""
+
+HostArray: TypeAlias = npt.NDArray[Any]
+Forward: TypeAlias = Callable[[Any, Array], Array]
+ReluRule: TypeAlias = Literal["standard", "guided", "deconv"]
+
+Role: TypeAlias = Literal[
+    "kernel",  # multiplies inputs: has a fan-in
+    "bias",  # added to a kernel's product
+    "scale",  # multiplies a normalized value
+    "shift",  # added to a normalized value
+    "magnitude",  # the norm of the kernel that precedes it in its layer (weight normalization)
+    "mean",  # a running mean
+    "variance",  # a running variance
+    "other",  # class tokens, position tables, embeddings, layer scales
+]
+
+OrderSource: TypeAlias = Literal["traced", "declared"]
+
+_CANONICAL_AXES = ("d", "h", "w", "in", "groups", "multiplier", "out")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One array of a layer: a parameter, or a statistic of a normalization layer.
+
+    Args:
+        name: The framework's own name, unique within the layer.
+        shape: The shape in the framework's layout.
+        dtype: The framework's name of the element type, such as `"float32"` or `"bfloat16"`.
+        role: What the array does in its layer. It decides how the array is re-initialized.
+        axes: A name for each dimension, such as `("out", "in", "h", "w")`, or `None` where the
+            layer is not a standard one.
+
+    Example:
+        >>> kernel = Parameter("weight", (8, 3, 5, 5), "float32", "kernel", ("out", "in", "h", "w"))
+        >>> kernel.fan_in
+        75
+        >>> kernel.canonical().shape
+        (5, 5, 3, 8)
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role
+    axes: tuple[str, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def fan_in(self) -> int:
+        """The number of inputs that one output of a kernel sums over; the size where axes are unknown."""
+        if self.axes is None:
+            return max(self.size, 1)
+        summed = (n for n, axis in zip(self.shape, self.axes, strict=True) if axis not in _OUTPUT_AXES)
+        return max(int(np.prod(list(summed), dtype=np.int64)), 1)
+
+    @property
+    def canonical_order(self) -> tuple[int, ...]:
+        """The permutation of the dimensions that gives the layout shared by all frameworks."""
+        if self.axes is None:
+            return tuple(range(len(self.shape)))
+        rank = {axis: position for position, axis in enumerate(_CANONICAL_AXES)}
+        return tuple(sorted(range(len(self.axes)), key=lambda i: (rank.get(self.axes[i], 3), i)))  # type: ignore[index]
+
+    def canonical(self) -> Parameter:
+        """The same parameter in the layout shared by all frameworks: space, then in, then out."""
+        order = self.canonical_order
+        axes = None if self.axes is None else tuple(self.axes[i] for i in order)
+        return replace(self, shape=tuple(self.shape[i] for i in order), axes=axes)
+
+
+_OUTPUT_AXES = frozenset({"out", "groups", "multiplier"})
+
+_ROLE_ORDER: dict[Role, int] = {
+    "kernel": 0,
+    "magnitude": 1,
+    "bias": 2,
+    "scale": 3,
+    "shift": 4,
+    "other": 5,
+    "mean": 6,
+    "variance": 7,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A group of parameters that one module of the model owns.
+
+    Args:
+        name: The framework's own name (a path in nested models).
+        kind: The framework's name of the layer's type, such as `"Conv2d"`.
+        parameters: What is learned by gradient descent.
+        statistics: Running means and variances.
+        aliases: Names of parameters elsewhere in the model that are tied to one of this layer's.
+    """
+
+    name: str
+    kind: str
+    parameters: tuple[Parameter, ...]
+    statistics: tuple[Parameter, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of elements in all parameters."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def drawing_order(self) -> tuple[Parameter, ...]:
+        """The parameters in the order that numbers their random streams: by role, then as declared."""
+        return tuple(sorted(self.parameters, key=lambda p: _ROLE_ORDER[p.role]))
+
+
+@runtime_checkable
+class ModelAdapter(Protocol):
+    """What the core needs of a model, whatever its framework. The clauses bind every adapter.
+
+    C1 coverage: every parameter is in exactly one layer; tied parameters are listed once.
+    C5 purity: `predict` and `gradient` leave modes, flags, hooks and gradients as they were, also
+    after an exception. C6 randomness: no call changes the state of a global random generator.
+    """
+
+    framework: str
+    """The backend's name, such as `"torch"`."""
+
+    channel_axis: int
+    """Where the framework keeps channels in a batch of images, such as 1 or -1."""
+
+    order_source: OrderSource
+    """C2: whether the order of `layers()` was seen in a forward pass or is that of declaration."""
+
+    @property
+    def native(self) -> Any:
+        """The framework's model, holding the current weights: what a user's explainer gets."""
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array namespace of what `predict` and `gradient` return."""
+
+    def layers(self) -> tuple[Layer, ...]:
+        """C1, C2: all layers with parameters or statistics, from input to output."""
+
+    def read(self, layer: str) -> dict[str, HostArray]:
+        """Host copies of the layer's parameters and statistics, by name."""
+
+    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        """C3: `read` then returns `values` to the dtype; device, layout, tying and hooks stay.
+
+        State that is derived from a written parameter (the singular vectors of spectral
+        normalization) is brought up to date, unless `values` holds it too.
+        """
+
+    def clone(self) -> Self:
+        """C4: an adapter of a copy of the model: same outputs, no shared storage."""
+
+    def asarray(self, x: HostArray) -> Array:
+        """`x` on the model's device; floating values in the model's dtype."""
+
+    def to_numpy(self, x: Array) -> HostArray:
+        """`x` on the host, without a link to the framework; half precision becomes float32."""
+
+    def to_native(self, x: Array) -> Any:
+        """What `asarray` or `predict` returned, as a user of the framework expects an array.
+
+        The same object, but for frameworks whose arrays do not follow the array API standard.
+        """
+
+    def predict(self, inputs: Array) -> Array:
+        """The model's own output `(n, classes)`, in evaluation mode."""
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        """`d output[target] / d inputs`, shaped like `inputs`.
+
+        `targets` holds class indices `(n,)`, or weights `(n, classes)` of which the weighted sum
+        of the outputs is differentiated.
+        """
+
+
+@runtime_checkable
+class SupportsOutputAndGradient(Protocol):
+    """Capability: outputs come with the gradient, at no cost of a second forward pass."""
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[Array, Array]:
+        """What `predict` and `gradient` return, from one forward pass."""
+
+
+@runtime_checkable
+class SupportsReluRules(Protocol):
+    """Capability: `gradient` takes `relu="guided"` and `relu="deconv"`."""
+
+    def relu_rules(self) -> tuple[ReluRule, ...]:
+        """The rules that `gradient` takes."""
+
+
+@runtime_checkable
+class SupportsNativeInit(Protocol):
+    """Capability: the framework's own initializers."""
+
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        """Fresh values, by name, of those parameters of the layer that have an initializer.
+
+        The same seed gives the same values; the model and every global generator stay as they are.
+        """
+
+
+@runtime_checkable
+class SupportsStatistics(Protocol):
+    """Capability: running statistics can be estimated anew."""
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """By layer, the statistics over `inputs` of what reaches it now; the model stays as it is."""
+
+
+@runtime_checkable
+class SupportsLayerGradient(Protocol):
+    """Capability: what happens inside the model, at a named layer."""
+
+    def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
+        """The shape of each layer's output for `inputs`, batch included, in the order of the forward pass.
+
+        Layers without parameters (activations, poolings) are named too, where the framework names
+        them; a layer that is called several times appears once, with its last output.
+        """
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        """The layer's output, and `d output[target] / d` that output, both of the layer's shape."""
+
+
+TrainingStep: TypeAlias = Callable[[HostArray, HostArray], tuple[float, int]]
+"""`step(inputs, labels) -> (loss, correct)`: one update on one batch; `loss` is the batch's mean
+cross entropy before the update, `correct` the number of right predictions."""
+
+
+@runtime_checkable
+class SupportsTraining(Protocol):
+    """Capability: a plain classifier can be trained (Adam, cross entropy)."""
+
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        """A function that updates the adapter's own model by one batch of integer labels `(n,)`.
+
+        The model is in training mode within a step only. `seed` decides all randomness inside the
+        model (dropout); global generators stay as they are.
+        """
+
+
+@runtime_checkable
+class SupportsRandomState(Protocol):
+    """Capability: the framework has global generators, which a user's code may move."""
+
+    def random_state(self) -> Any:
+        """The state of the framework's global generators."""
+
+    def set_random_state(self, state: Any) -> None:
+        """Put back what `random_state` returned."""
+
+
+def require(adapter: ModelAdapter, capability: type, purpose: str, instead: str) -> Any:
+    """The adapter, known to have the capability.
+
+    Raises:
+        CapabilityError: The adapter lacks it; `instead` says what works.
+    """
+    if isinstance(adapter, capability):
+        return adapter
+    raise CapabilityError(
+        purpose,
+        expected=f"an adapter with the capability {capability.__name__}",
+        received=f"the {adapter.framework!r} adapter {type(adapter).__name__}, which lacks it",
+        fix=instead,
+    )
+
+
+def require_relu_rule(adapter: ModelAdapter, rule: ReluRule, purpose: str) -> None:
+    """Refuse an adapter whose backward pass through ReLU cannot be changed so.
+
+    Raises:
+        CapabilityError: The adapter lacks the rule.
+    """
+    rules = adapter.relu_rules() if isinstance(adapter, SupportsReluRules) else ()
+    if rule not in rules:
+        raise CapabilityError(
+            purpose,
+            expected=f"an adapter whose gradient takes relu={rule!r} ({SupportsReluRules.__name__})",
+            received=f"the {adapter.framework!r} adapter, which does not",
+            fix="Use Gradient(), or another backend.",
+        )

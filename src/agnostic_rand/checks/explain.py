@@ -1,0 +1,77 @@
+"""One explanation, outside of any check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agnostic_rand.adapters import Forward, HostArray, adapt
+from agnostic_rand.arguments import whole_number
+from agnostic_rand.batch_view import BatchView
+from agnostic_rand.explainers import ExplainerLike, ExplanationContext, resolve_explainer
+from agnostic_rand.maps import scoring_maps
+from agnostic_rand.random_state import preserved_random_state
+from agnostic_rand.samples import ArrayLike, read_samples
+from agnostic_rand.targets import check_labels, frozen_targets, outputs_of
+from agnostic_rand.weights import Streams
+
+
+def explain(
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    explainer: ExplainerLike,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    backend: str | None = None,
+    forward: Forward | None = None,
+) -> HostArray:
+    """The maps of an explainer for a batch of inputs.
+
+    Args:
+        model: As in `ModelRandomizationMetric`.
+        inputs: As in `ModelRandomizationMetric`.
+        targets: Class indices `(n,)`, one-hot labels `(n, classes)`, or `None` for the model's
+            predictions.
+        explainer: As in `ModelRandomizationMetric.evaluate`.
+        seed: The root of the explainer's randomness.
+        batch_size: The number of samples the model takes at once.
+        backend: As in `agnostic_rand.adapt`.
+        forward: As in `agnostic_rand.adapt`.
+
+    Returns:
+        Maps shaped like the inputs, or without their channel axis.
+
+    Raises:
+        AgnosticRandError: The model, the data or the explainer cannot be used.
+
+    Example:
+        >>> import agnostic_rand as ar, numpy as np, torch
+        >>> ar.explain(torch.nn.Linear(4, 2), np.ones((5, 4), "float32"), None, "saliency").shape
+        (5, 4)
+    """
+    resolved = resolve_explainer(explainer)
+    adapter = adapt(model, backend=backend, forward=forward)
+    with preserved_random_state(adapter):
+        samples = read_samples(inputs, targets, adapter)
+        size = whole_number("batch_size", batch_size, least=1, example=64)
+        classes = outputs_of(adapter, adapter.asarray(samples.inputs[:1])).shape[1]
+        labels = samples.targets
+        if labels is None:
+            labels = frozen_targets(adapter, samples.inputs, size)
+        check_labels(labels, classes)
+        parts = []
+        noises: dict[tuple[int, ...], Any] = {}
+        for start in range(0, len(samples), size):
+            batch = adapter.asarray(samples.inputs[start : start + size])
+            chosen = adapter.asarray(labels[start : start + size])
+            context = ExplanationContext(
+                Streams(seed), size, adapter.channel_axis, first_sample=start, noises=noises
+            )
+            maps = resolved.explain(BatchView(adapter, batch), batch, chosen, context)
+            shape = tuple(batch.shape)
+            checked, _ = scoring_maps(maps, shape, adapter.channel_axis, adapter, repr(resolved.name))
+            parts.append(np.array(adapter.to_numpy(checked)))
+    return np.concatenate(parts)

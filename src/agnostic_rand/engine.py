@@ -1,0 +1,235 @@
+"""The only loop over data: shards and batches of samples, draws and steps of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.batch_view import BatchView
+from agnostic_rand.errors import NonFiniteOutputError
+from agnostic_rand.explainers import Explainer, ExplanationContext
+from agnostic_rand.maps import scoring_maps
+from agnostic_rand.output_change import OutputChange, OutputTally
+from agnostic_rand.similarity import Measure, reduce_channels
+from agnostic_rand.targets import best_class
+from agnostic_rand.weights import Plan, Randomizer
+
+SHARD_BYTES = 2**30
+"""The host memory that the base maps of one shard may take."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Args:
+        done: Explained batches.
+        total: All batches that will be explained.
+        description: What was explained last.
+    """
+
+    done: int
+    total: int
+    description: str
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class CascadeSettings:
+    """What a run does besides the plan.
+
+    Args:
+        measures: How maps are compared.
+        draws: How often each step is drawn.
+        batch_size: How many samples the model takes at once.
+        channel_axis: Where inputs keep their channels.
+        progress: Called after each explained batch, or `None`.
+        shard_bytes: The memory that base maps may take at once.
+    """
+
+    measures: tuple[Measure, ...]
+    draws: int
+    batch_size: int
+    channel_axis: int
+    progress: ProgressCallback | None = None
+    shard_bytes: int = SHARD_BYTES
+
+
+@dataclass(frozen=True)
+class CascadeRecord:
+    """What a run measured.
+
+    Args:
+        scores: By explainer and measure, `(draws, steps, samples)`.
+        outputs: How the model's own outputs changed.
+    """
+
+    scores: Mapping[str, Mapping[str, HostArray]]
+    outputs: OutputChange
+
+
+@dataclass(frozen=True)
+class _Batch:
+    start: int
+    inputs: Array
+    targets: Array | None
+    outputs: HostArray
+    prepared: Mapping[str, Mapping[str, Any]]
+
+
+def run_cascade(
+    adapter: ModelAdapter,
+    explainers: Sequence[Explainer],
+    inputs: HostArray,
+    targets: HostArray | str,
+    randomizer: Randomizer,
+    plan: Plan,
+    context: ExplanationContext,
+    settings: CascadeSettings,
+) -> CascadeRecord:
+    """Explain every batch with the trained model, then in each step of each draw, and compare.
+
+    Args:
+        adapter: The model that the randomizer changes.
+        explainers: With distinct names.
+        inputs: `(n, ...)`, on the host.
+        targets: The classes to explain `(n,)`, or `"dynamic"` for the current model's choice.
+        randomizer: Brings the model into its states; it is trained when this function is called.
+        plan: The randomizer's plan.
+        context: Where explainers get their randomness.
+        settings: Everything else.
+
+    Raises:
+        NonFiniteOutputError: A randomized model's outputs are not finite; names step and layer.
+        ExplanationError: A map is not one of its inputs; names step, batch and explainer.
+    """
+    samples = inputs.shape[0]
+    shape = (settings.draws, len(plan.steps), samples)
+    scores = {e.name: {m.name: np.full(shape, np.nan) for m in settings.measures} for e in explainers}
+    tally = OutputTally(settings.draws, len(plan.steps))
+    ticker = _Ticker(settings, samples, len(plan.steps), len(explainers))
+    for start, stop in _shards(inputs, len(explainers) * len(settings.measures), settings):
+        run = _ShardRun(adapter, explainers, settings, context, ticker, scores, tally)
+        batches = [
+            run.base(first, inputs[first : min(first + settings.batch_size, stop)], targets)
+            for first in range(start, stop, settings.batch_size)
+        ]
+        for draw in range(settings.draws):
+            for number, step in enumerate(plan.steps):
+                randomizer.apply(draw=draw, step=number)
+                place = f"step {number} ({step.name!r} and what was random before it), draw {draw}"
+                for batch in batches:
+                    run.compare(batch, draw, number, place)
+            randomizer.verify()
+        randomizer.restore()
+    return CascadeRecord(scores, tally.change())
+
+
+@dataclass(frozen=True)
+class _ShardRun:
+    adapter: ModelAdapter
+    explainers: Sequence[Explainer]
+    settings: CascadeSettings
+    context: ExplanationContext
+    ticker: _Ticker
+    scores: Mapping[str, Mapping[str, HostArray]]
+    tally: OutputTally
+
+    def base(self, start: int, inputs: HostArray, targets: HostArray | str) -> _Batch:
+        native = self.adapter.asarray(inputs)
+        fixed = None if isinstance(targets, str) else self.adapter.asarray(targets[start : start + len(inputs)])
+        view = BatchView(self.adapter, native)
+        chosen = self._targets(view, fixed)
+        place = "the trained model"
+        context = replace(self.context, draw=-1, step=-1, first_sample=start)
+        prepared = {}
+        for explainer in self.explainers:
+            forms = self._explain(view, explainer, native, chosen, context, place)
+            prepared[explainer.name] = {m.name: m.prepare(forms[m.sign]) for m in self.settings.measures}
+        outputs = self._finite_outputs(view, native, place)
+        return _Batch(start, native, fixed, outputs, prepared)
+
+    def compare(self, batch: _Batch, draw: int, step: int, place: str) -> None:
+        view = BatchView(self.adapter, batch.inputs)
+        targets = self._targets(view, batch.targets)
+        context = replace(self.context, draw=draw, step=step, first_sample=batch.start)
+        stop = batch.start + batch.inputs.shape[0]
+        for explainer in self.explainers:
+            forms = self._explain(view, explainer, batch.inputs, targets, context, place)
+            for measure in self.settings.measures:
+                score = measure.compare(batch.prepared[explainer.name][measure.name], forms[measure.sign])
+                self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
+                    self.adapter, score
+                )
+        self.tally.add(draw, step, batch.outputs, self._finite_outputs(view, batch.inputs, place))
+
+    def _targets(self, view: BatchView, fixed: Array | None) -> Array:
+        return best_class(view.predict(view.inputs)) if fixed is None else fixed
+
+    def _explain(
+        self,
+        view: BatchView,
+        explainer: Explainer,
+        inputs: Array,
+        targets: Array,
+        context: ExplanationContext,
+        place: str,
+    ) -> dict[str, Array]:
+        where = f"{place}, samples {context.first_sample} to {context.first_sample + inputs.shape[0] - 1}"
+        try:
+            maps = explainer.explain(view, inputs, targets, context)
+        except Exception as error:
+            error.add_note(f"While {explainer.name!r} explained {where}.")
+            raise
+        maps, axis = scoring_maps(
+            maps,
+            tuple(inputs.shape),
+            self.settings.channel_axis,
+            self.adapter,
+            f"{explainer.name!r} on {where}",
+        )
+        signs = {measure.sign for measure in self.settings.measures}
+        self.ticker.tick(explainer.name)
+        return {sign: reduce_channels(maps, axis, sign) for sign in signs}
+
+    def _finite_outputs(self, view: BatchView, inputs: Array, place: str) -> HostArray:
+        outputs = self.adapter.to_numpy(view.predict(inputs)).astype(np.float64)
+        if not np.isfinite(outputs).all():
+            raise NonFiniteOutputError(
+                f"the outputs of {place}",
+                expected="finite numbers",
+                received=f"{int((~np.isfinite(outputs)).sum())} infinite or NaN values of {outputs.size}",
+                fix="Use statistics='reset', a perturbation of smaller scale, or a model of higher precision.",
+            )
+        return outputs
+
+
+class _Ticker:
+    def __init__(self, settings: CascadeSettings, samples: int, steps: int, explainers: int) -> None:
+        self._callback = settings.progress
+        batches = -(-samples // settings.batch_size)
+        self._total = batches * (1 + settings.draws * steps) * explainers
+        self._done = 0
+
+    def tick(self, description: str) -> None:
+        self._done += 1
+        if self._callback is not None:
+            self._callback(Progress(self._done, max(self._total, self._done), description))
+
+
+def _shards(inputs: HostArray, forms: int, settings: CascadeSettings) -> list[tuple[int, int]]:
+    # A prepared map is at most as many float64 values as the input has elements.
+    per_sample = inputs[0].size * (inputs.itemsize + 8 * forms)
+    batches = max(1, settings.shard_bytes // (per_sample * settings.batch_size))
+    size = batches * settings.batch_size
+    return [(start, min(start + size, inputs.shape[0])) for start in range(0, inputs.shape[0], size)]
+
+
+def _host_scores(adapter: ModelAdapter, score: Array) -> HostArray:
+    return np.asarray(adapter.to_numpy(score), dtype=np.float64)

@@ -1,0 +1,46 @@
+"""What an explainer is told besides the model, the inputs and the targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agnostic_rand.adapters import Array, ModelAdapter
+from agnostic_rand.weights.streams import Purpose, Streams
+
+
+@dataclass(frozen=True)
+class ExplanationContext:
+    """Where a batch of explanations stands in a run.
+
+    Args:
+        streams: The root of the explainers' randomness.
+        batch_size: The number of samples that the model is run on at once.
+        channel_axis: Where the inputs keep their channels.
+        draw: The draw of the model's weights; -1 for the trained model.
+        step: The step of the plan; -1 for the trained model.
+        first_sample: The position of the batch's first sample among all samples.
+        noises: Noise that was put on the device before, by shape.
+    """
+
+    streams: Streams
+    batch_size: int
+    channel_axis: int
+    draw: int = -1
+    step: int = -1
+    first_sample: int = 0
+    noises: dict[tuple[int, ...], Array] = field(default_factory=dict)
+
+    def common_noise(self, adapter: ModelAdapter, shape: tuple[int, ...]) -> Array:
+        """Standard normal noise, the same in every call: for every sample, step and draw."""
+        if shape not in self.noises:
+            rng = self.streams.generator(Purpose.SMOOTHING)
+            self.noises[shape] = adapter.asarray(rng.standard_normal(shape, dtype=np.float32))
+        return self.noises[shape]
+
+    def own_noise(self, sample: int) -> np.random.Generator:
+        """A generator that belongs to this step, this draw and one sample of the batch alone."""
+        # Keys are not negative, so the trained model's -1 is counted as 0.
+        key = (self.draw + 1, self.step + 1, self.first_sample + sample)
+        return self.streams.generator(Purpose.CONTROL, *key)

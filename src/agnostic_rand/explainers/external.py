@@ -1,0 +1,70 @@
+"""Explainers that are not ours: a user's function, or an object of another library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from agnostic_rand.adapters import Array, ModelAdapter
+from agnostic_rand.errors import ExplanationError
+from agnostic_rand.explainers.context import ExplanationContext
+
+
+@dataclass(frozen=True)
+class FunctionExplainer:
+    """A user's function `f(model, inputs, targets) -> maps`, called with positional arguments.
+
+    Args:
+        function: Gets the framework's model with its current weights, native inputs `(n, ...)`
+            and native class indices `(n,)`. Returns maps, native or NumPy.
+        name: The name in results.
+    """
+
+    function: Callable[[Any, Array, Array], Array]
+    name: str
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The function's maps; see `Explainer.explain`."""
+        return self.function(adapter.native, *_own_arrays(adapter, inputs, targets))
+
+
+@dataclass(frozen=True)
+class BoundExplainer:
+    """An object with `.explain(inputs, targets)` that holds its model as `.model`.
+
+    Its model's weights are randomized in place, so that whatever else the object refers to (a
+    layer, a hook) is randomized too.
+
+    Args:
+        bound: The object.
+        name: The name in results.
+    """
+
+    bound: Any
+    name: str
+
+    @property
+    def bound_model(self) -> Any:
+        """The model that the object holds."""
+        return self.bound.model
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The object's maps; see `Explainer.explain`."""
+        if self.bound.model is not adapter.native:
+            raise ExplanationError(
+                f"the explainer {self.name!r}",
+                expected="an object whose .model is the model under test",
+                received="an object that holds another model",
+                fix="Build the explainer with the very model that you pass to the metric.",
+            )
+        return self.bound.explain(*_own_arrays(adapter, inputs, targets))
+
+
+def _own_arrays(adapter: ModelAdapter, inputs: Array, targets: Array) -> tuple[Any, Any]:
+    """Copies that foreign code may change or mark, as it often does with `requires_grad`."""
+    copies = (array_namespace(array).asarray(array, copy=True) for array in (inputs, targets))
+    own_inputs, own_targets = (adapter.to_native(array) for array in copies)
+    return own_inputs, own_targets

@@ -1,0 +1,81 @@
+"""From what a user passes as an explainer to an `Explainer`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+from agnostic_rand.errors import ArgumentError, unknown_name
+from agnostic_rand.explainers.controls import ConstantMap, EdgeDetector, InputMap, RandomMap
+from agnostic_rand.explainers.explainer import Explainer
+from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
+from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, IntegratedGradients, Saliency
+from agnostic_rand.explainers.relu import GuidedBackprop
+from agnostic_rand.explainers.smoothing import SmoothGrad
+
+ExplainerLike: TypeAlias = str | Explainer | Any
+
+EXPLAINERS: dict[str, Any] = {
+    "gradient": Gradient,
+    "saliency": Saliency,
+    "gradient_times_input": GradientTimesInput,
+    "integrated_gradients": IntegratedGradients,
+    "smoothgrad": SmoothGrad,
+    "guided_backprop": GuidedBackprop,
+    "random_map": RandomMap,
+    "constant_map": ConstantMap,
+    "input_map": InputMap,
+    "edge_detector": EdgeDetector,
+}
+"""The explainers that have a name; each value makes one with its defaults."""
+
+CONTROLS = ("random_map", "constant_map", "input_map", "edge_detector")
+"""The names of those that explain nothing."""
+
+
+def resolve_explainer(explainer: ExplainerLike) -> Explainer:
+    """The explainer that a name, a function or another library's object stands for.
+
+    Args:
+        explainer: A name such as `"saliency"`, an explainer of this library, a function
+            `f(model, inputs, targets) -> maps`, or an object with `.explain(inputs, targets)`
+            and `.model`.
+
+    Raises:
+        UnknownNameError: The name stands for none.
+        ArgumentError: The object is none of these.
+
+    Example:
+        >>> resolve_explainer("saliency")
+        Saliency()
+    """
+    if isinstance(explainer, str):
+        if explainer not in EXPLAINERS:
+            raise unknown_name("explainer", explainer, EXPLAINERS)
+        made: Explainer = EXPLAINERS[explainer]()
+        return made
+    if isinstance(explainer, type):
+        raise ArgumentError(
+            "explainer",
+            expected="an explainer object or a name",
+            received=f"the class {explainer.__name__}",
+            fix=f"Make an object: {explainer.__name__}()",
+        )
+    if hasattr(explainer, "explain") and hasattr(explainer, "model"):
+        return BoundExplainer(explainer, _snake_case(type(explainer).__name__))
+    if isinstance(explainer, Explainer):
+        return explainer
+    if callable(explainer):
+        name = getattr(explainer, "__name__", None) or _snake_case(type(explainer).__name__)
+        return FunctionExplainer(explainer, "function" if name == "<lambda>" else name)
+    raise ArgumentError(
+        "explainer",
+        expected="a name, an explainer, a function f(model, inputs, targets), or an object with "
+        ".explain(inputs, targets) and .model",
+        received=f"{type(explainer).__name__}",
+        fix=f"Pass for example one of: {', '.join(EXPLAINERS)}.",
+    )
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,134 @@
+"""Rank correlations of maps, row by row, without a matrix of all pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import device
+
+from agnostic_rand.adapters import Array
+from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape, undefined_where
+
+
+@dataclass(frozen=True)
+class PreparedRanks:
+    """The centred ranks of a base map, scaled to length 1, and where they are undefined."""
+
+    shape: tuple[int, ...]
+    ranks: Array
+    undefined: Array
+
+
+def prepare_spearman(maps: Array) -> PreparedRanks:
+    """What Spearman's correlation needs of the base maps `(n, ...)`; computed once."""
+    xp, rows = as_rows(maps)
+    order = xp.argsort(rows, axis=1, stable=False)
+    ranks = _centred_ranks(xp, xp.take_along_axis(rows, order, axis=1))
+    ranks = xp.take_along_axis(ranks, xp.argsort(order, axis=1, stable=False), axis=1)
+    undefined = is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
+    length = xp.sqrt(xp.sum(ranks * ranks, axis=1, keepdims=True))
+    return PreparedRanks(tuple(maps.shape), ranks / xp.where(length > 0, length, 1.0), undefined)
+
+
+def compare_spearman(prepared: PreparedRanks, maps: Array) -> Array:
+    """Spearman's correlation with the prepared maps, `(n,)`."""
+    xp, rows = as_rows(maps)
+    order = xp.argsort(rows, axis=1, stable=False)
+    # Summing in the order of the second map needs its ranks in sorted order only: no inverse sort.
+    ranks = _centred_ranks(xp, xp.take_along_axis(rows, order, axis=1))
+    gathered = xp.take_along_axis(prepared.ranks, order, axis=1)
+    length = xp.sqrt(xp.sum(ranks * ranks, axis=1))
+    scores = xp.sum(gathered * ranks, axis=1) / xp.where(length > 0, length, 1.0)
+    undefined = prepared.undefined | is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
+    return undefined_where(xp, undefined, scores)
+
+
+def spearman(first: Array, second: Array) -> Array:
+    """Spearman's rank correlation of each pair of maps; tied values share their mean rank.
+
+    Args:
+        first: Maps `(n, ...)` of any array library of the array API standard.
+        second: Maps of the same shape.
+
+    Returns:
+        `(n,)`, in [-1, 1]: 1 for the same order of pixels, about 0 for unrelated maps. NaN where
+        a map is constant or holds NaN.
+
+    Raises:
+        ExplanationError: The shapes differ, or there is nothing to compare.
+
+    Source: Spearman 1904; used on saliency maps by Adebayo et al. 2018, section 3.
+
+    Example:
+        >>> import numpy as np
+        >>> a = np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 5.0, 5.0, 5.0]])
+        >>> spearman(a, a**3)
+        array([ 1., nan])
+    """
+    same_shape(first, second)
+    return compare_spearman(prepare_spearman(first), second)
+
+
+def spearman_nonzero(first: Array, second: Array) -> Array:
+    """Spearman's rank correlation over those pixels where at least one of the two maps is not zero.
+
+    Pixels that are zero in both (the background of `gradient x input`) tie, and lift the plain
+    correlation of absolute maps towards 1 whatever the model (Sundararajan & Taly 2018).
+
+    Args:
+        first: Maps `(n, ...)` of any array library of the array API standard.
+        second: Maps of the same shape.
+
+    Returns:
+        `(n,)`, in [-1, 1]. NaN where fewer than two pixels remain, or a map is constant on them
+        or holds NaN.
+
+    Raises:
+        ExplanationError: The shapes differ, or there is nothing to compare.
+
+    Example:
+        >>> import numpy as np
+        >>> a, b = np.array([[0.0, 0.0, 1.0, 2.0]]), np.array([[0.0, 0.0, 2.0, 1.0]])
+        >>> float(spearman(a, b)[0]), float(spearman_nonzero(a, b)[0])
+        (0.6666666666666667, -1.0)
+    """
+    same_shape(first, second)
+    xp, a = as_rows(first)
+    _, b = as_rows(second)
+    kept = (a != 0) | (b != 0)
+    count = xp.sum(precise(xp, kept), axis=1, keepdims=True)
+    ranks_a = _ranks_among(xp, a, kept, count)
+    ranks_b = _ranks_among(xp, b, kept, count)
+    product = xp.sum(ranks_a * ranks_b, axis=1)
+    lengths = xp.sqrt(xp.sum(ranks_a**2, axis=1) * xp.sum(ranks_b**2, axis=1))
+    undefined = (lengths == 0) | xp.any(xp.isnan(a) | xp.isnan(b), axis=1)
+    return undefined_where(xp, undefined, product / xp.where(lengths > 0, lengths, 1.0))
+
+
+def _ranks_among(xp: Any, rows: Array, kept: Array, count: Array) -> Array:
+    """Ranks among the kept elements, centred; zero elsewhere."""
+    pushed = xp.where(kept, rows, xp.inf)
+    order = xp.argsort(pushed, axis=1, stable=False)
+    ranks = _centred_ranks(xp, xp.take_along_axis(pushed, order, axis=1))
+    ranks = xp.take_along_axis(ranks, xp.argsort(order, axis=1, stable=False), axis=1)
+    # The elements left out sort last, so a kept element's rank among all is its rank among the kept.
+    size = rows.shape[1]
+    return xp.where(kept, ranks + (size - 1) / 2 - (count - 1) / 2, 0.0)
+
+
+def _centred_ranks(xp: Any, ordered: Array) -> Array:
+    """Ranks of sorted rows `(n, k)`, ties averaged, minus their mean `(k - 1) / 2`."""
+    n, k = ordered.shape
+    centre = (k - 1) / 2
+    positions = precise(xp, xp.arange(k, device=device(ordered))) - centre
+    rises = ordered[:, 1:] != ordered[:, :-1]
+    if bool(xp.all(rises)):
+        return xp.broadcast_to(positions, (n, k))
+    first_of_row = xp.ones((n, 1), dtype=xp.bool, device=device(ordered))
+    starts = xp.reshape(xp.concat([first_of_row, rises], axis=1), (-1,))
+    (begin,) = xp.nonzero(starts)
+    end = xp.concat([begin[1:], xp.asarray([n * k], dtype=begin.dtype, device=device(ordered))])
+    mean_rank = precise(xp, begin % k) + (precise(xp, end - begin) - 1) / 2 - centre
+    group = xp.cumulative_sum(xp.astype(starts, begin.dtype)) - 1
+    return xp.reshape(xp.take(mean_rank, group), (n, k))

@@ -1,0 +1,119 @@
+"""New values for one layer: canonical layout, keyed streams, refusal of what cannot be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from agnostic_rand.adapters import HostArray, Layer, ModelAdapter, Parameter, SupportsNativeInit, require
+from agnostic_rand.errors import WeightsError
+from agnostic_rand.weights.perturbations import NativeInit, Perturbation, default_statistics
+from agnostic_rand.weights.streams import Purpose, Streams
+
+
+def draw_layer(
+    adapter: ModelAdapter,
+    layer: Layer,
+    trained: Mapping[str, HostArray],
+    perturbation: Perturbation,
+    streams: Streams,
+    key: tuple[int, ...],
+) -> dict[str, HostArray]:
+    """New values of all the layer's parameters, in the framework's layout and host dtype.
+
+    Args:
+        adapter: The model, for its native initializers.
+        layer: The layer to draw.
+        trained: Its trained values.
+        perturbation: What happens to a weight.
+        streams: The root of randomness.
+        key: `(draw, layer index)`, and the step where each step draws anew.
+
+    Raises:
+        WeightsError: A weight is an integer, complex or not finite, or a draw is.
+    """
+    drawn: dict[str, HostArray] = {}
+    if isinstance(perturbation, NativeInit):
+        capable = require(
+            adapter, SupportsNativeInit, "NativeInit()", "Use Reinitialize(), which needs no initializer."
+        )
+        drawn.update(capable.native_init(layer.name, streams.derived_seed(Purpose.WEIGHTS, *key)))
+    for index, parameter in enumerate(layer.drawing_order()):
+        if parameter.name in drawn:
+            continue
+        value = trained[parameter.name]
+        _refuse_unfit(layer, parameter, value, perturbation)
+        rng = streams.generator(Purpose.WEIGHTS, *key, index)
+        drawn[parameter.name] = _draw(parameter, value, perturbation, rng)
+    if default_statistics(perturbation) == "reset":
+        _match_magnitudes(layer, drawn)
+    for name, value in drawn.items():
+        if value.shape != trained[name].shape:
+            raise WeightsError(
+                f"the perturbation {perturbation!r} of {layer.name}.{name}",
+                expected=f"values of shape {trained[name].shape}",
+                received=f"shape {value.shape}",
+                fix="Return an array shaped like the value that was given.",
+            )
+        drawn[name] = _cast(layer, name, value, trained[name].dtype)
+    return drawn
+
+
+def _draw(
+    parameter: Parameter, value: HostArray, perturbation: Perturbation, rng: np.random.Generator
+) -> HostArray:
+    order = parameter.canonical_order
+    floating = np.issubdtype(value.dtype, np.floating)
+    canonical = np.transpose(value, order).astype(np.float64 if floating else value.dtype)
+    new = np.asarray(perturbation(canonical, parameter.canonical(), rng))
+    if new.ndim != value.ndim:
+        return new
+    return np.transpose(new, np.argsort(order))
+
+
+def _match_magnitudes(layer: Layer, drawn: dict[str, HostArray]) -> None:
+    """Set each weight normalization's magnitude to its kernel's norm, so that the kernel acts as drawn."""
+    kernel: HostArray | None = None
+    for parameter in layer.parameters:
+        if parameter.role == "kernel":
+            kernel = drawn[parameter.name]
+            continue
+        if parameter.role != "magnitude" or kernel is None:
+            continue
+        kept = parameter.shape if len(parameter.shape) == kernel.ndim else (1,) * kernel.ndim
+        summed = tuple(i for i, n in enumerate(kept) if n == 1)
+        drawn[parameter.name] = np.sqrt((kernel**2).sum(axis=summed)).reshape(parameter.shape)
+
+
+def _refuse_unfit(layer: Layer, parameter: Parameter, value: HostArray, perturbation: Perturbation) -> None:
+    if getattr(perturbation, "accepts_any_values", False):
+        return
+    subject = f"{layer.name}.{parameter.name}"
+    if not np.issubdtype(value.dtype, np.floating):
+        raise WeightsError(
+            subject,
+            expected="floating-point weights",
+            received=f"{parameter.dtype} (quantized or complex) weights",
+            fix="Use Permute(), which keeps the values, or pass the model before quantization.",
+        )
+    if not np.isfinite(value).all():
+        raise WeightsError(
+            subject,
+            expected="finite weights",
+            received=f"{int((~np.isfinite(value)).sum())} infinite or NaN elements of {value.size}",
+            fix="Check the training, or use Permute(), which keeps the values.",
+        )
+
+
+def _cast(layer: Layer, name: str, value: HostArray, dtype: np.dtype[np.generic]) -> HostArray:
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(value.astype(dtype, copy=False))
+    if np.issubdtype(dtype, np.floating) and not np.isfinite(cast).all() and np.isfinite(value).all():
+        raise WeightsError(
+            f"{layer.name}.{name}",
+            expected=f"drawn values within the range of {dtype}",
+            received=f"values up to {np.abs(value).max():.3g}",
+            fix="Use a perturbation of smaller scale, or a model of higher precision.",
+        )
+    return cast

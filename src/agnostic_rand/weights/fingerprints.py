@@ -1,0 +1,25 @@
+"""Check sums of a model's weights: the proof that what should change changed, and nothing else."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from agnostic_rand.adapters import HostArray, ModelAdapter
+
+
+def fingerprint(values: Mapping[str, HostArray]) -> int:
+    """A check sum of named arrays: the same for the same bits."""
+    total = 0
+    for name in sorted(values):
+        array = np.ascontiguousarray(values[name])
+        total = zlib.crc32(f"{name}{array.shape}{array.dtype}".encode(), total)
+        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
+    return total
+
+
+def model_fingerprints(adapter: ModelAdapter) -> dict[str, int]:
+    """The check sum of each layer, statistics included."""
+    return {layer.name: fingerprint(adapter.read(layer.name)) for layer in adapter.layers()}

@@ -1,0 +1,184 @@
+"""Applies the steps of a plan to a model: only what is new, verified, and undone."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from agnostic_rand.adapters import (
+    Array,
+    HostArray,
+    Layer,
+    ModelAdapter,
+    Parameter,
+    SupportsStatistics,
+    require,
+)
+from agnostic_rand.errors import WeightsError
+from agnostic_rand.weights.drawing import draw_layer
+from agnostic_rand.weights.fingerprints import fingerprint
+from agnostic_rand.weights.plan import Plan
+from agnostic_rand.weights.streams import Streams
+
+# Relative rounding of element types that NumPy does not have; others are compared bit by bit.
+_ROUNDING = {"bfloat16": 2.0**-7}
+
+
+class Randomizer:
+    """Puts one model into the states of a plan, step by step, draw by draw.
+
+    Args:
+        adapter: The model whose weights change.
+        plan: The steps.
+        streams: The root of randomness.
+        trained: Where trained values are read: an adapter of another copy, which is not written,
+            or `None` to keep a host copy of those layers that the plan touches and to write them
+            back when the context ends, also after an exception.
+        calibration: Inputs on which `statistics="recalibrate"` estimates statistics.
+    """
+
+    def __init__(
+        self,
+        adapter: ModelAdapter,
+        plan: Plan,
+        streams: Streams,
+        *,
+        trained: ModelAdapter | None,
+        calibration: Array | None = None,
+    ) -> None:
+        self._adapter = adapter
+        self._plan = plan
+        self._streams = streams
+        self._source = trained
+        self._calibration = calibration
+        self._layers: dict[str, Layer] = {layer.name: layer for layer in adapter.layers()}
+        self._index = {name: i for i, name in enumerate(self._layers)}
+        self._trained_sums = {name: fingerprint(adapter.read(name)) for name in self._layers}
+        self._sums = dict(self._trained_sums)
+        self._drawn: dict[str, tuple[int, ...]] = {}
+        touched = {name for step in plan.steps for name in step.layers}
+        self._kept = {name: adapter.read(name) for name in touched} if trained is None else {}
+        self._unchanged: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._source is None:
+            try:
+                self.restore()
+            except KeyboardInterrupt:
+                # A second Ctrl-C must not leave the caller with half a model.
+                self.restore()
+                raise
+
+    @property
+    def unchanged(self) -> tuple[str, ...]:
+        """Layers whose draws so far equal their trained values, such as an untrained normalization."""
+        return tuple(name for name in self._layers if name in self._unchanged)
+
+    def apply(self, *, draw: int, step: int) -> None:
+        """Bring the model into the state of a step: what is not random in it is trained again.
+
+        Raises:
+            WeightsError: A layer cannot be drawn, or does not hold what was written to it.
+        """
+        wanted = self._plan.steps[step].layers
+        suffix = (step,) if self._plan.fresh else ()
+        keys = {name: (draw, self._index[name], *suffix) for name in wanted}
+        for name in [name for name in self._drawn if name not in keys]:
+            self._write(name, self._trained(name))
+            del self._drawn[name]
+        for name, key in keys.items():
+            if self._drawn.get(name) != key:
+                self._draw(name, key)
+        if self._plan.statistics == "recalibrate":
+            self._recalibrate(wanted)
+
+    def restore(self) -> None:
+        """Write the trained values back into every layer that the plan touches."""
+        for name in {name for step in self._plan.steps for name in step.layers}:
+            self._adapter.write(name, self._trained(name))
+            self._sums[name] = self._trained_sums[name]
+        self._drawn.clear()
+
+    def verify(self) -> None:
+        """Compare every layer with what this object wrote, or with its trained values.
+
+        Raises:
+            WeightsError: A layer holds something else: the explainer trained the model, say.
+        """
+        for name, expected in self._sums.items():
+            if fingerprint(self._adapter.read(name)) != expected:
+                state = "the random weights that were written" if name in self._drawn else "its trained weights"
+                raise WeightsError(
+                    f"layer {name!r}",
+                    expected=f"{state}, unchanged by the explanations",
+                    received="other values",
+                    fix="Make sure that the explainer does not train or modify the model.",
+                )
+
+    def _trained(self, name: str) -> dict[str, HostArray]:
+        return self._kept[name] if self._source is None else self._source.read(name)
+
+    def _draw(self, name: str, key: tuple[int, ...]) -> None:
+        layer = self._layers[name]
+        trained = self._trained(name)
+        # A layer that was random before holds another draw's statistics: start from the trained state.
+        values = {parameter.name: trained[parameter.name] for parameter in layer.statistics}
+        values |= draw_layer(self._adapter, layer, trained, self._plan.perturbation, self._streams, key)
+        if self._plan.statistics == "reset":
+            values |= _fresh_statistics(layer, trained)
+        derived = {p.name for p in layer.statistics if p.role == "other"}
+        self._write(name, {key: value for key, value in values.items() if key not in derived})
+        self._drawn[name] = key
+        if layer.parameters and self._sums[name] == self._trained_sums[name]:
+            self._unchanged.add(name)
+
+    def _recalibrate(self, names: tuple[str, ...]) -> None:
+        with_statistics = [name for name in names if self._layers[name].statistics]
+        if not with_statistics:
+            return
+        capable = require(self._adapter, SupportsStatistics, "statistics='recalibrate'", "Use 'reset' or 'keep'.")
+        if self._calibration is None:
+            raise WeightsError(
+                "statistics='recalibrate'",
+                expected="inputs to estimate statistics on",
+                received="none",
+                fix="Pass example_inputs.",
+            )
+        for name, values in capable.estimate_statistics(self._calibration, with_statistics).items():
+            self._write(name, values)
+
+    def _write(self, name: str, values: dict[str, HostArray]) -> None:
+        self._adapter.write(name, values)
+        held = self._adapter.read(name)
+        known = {p.name: p for p in (*self._layers[name].parameters, *self._layers[name].statistics)}
+        for key, value in values.items():
+            if not _same(held[key], value, known[key]):
+                raise WeightsError(
+                    f"{name}.{key}",
+                    expected="the values that were written",
+                    received="other values when they were read back",
+                    fix=f"This is a fault of the {self._adapter.framework!r} backend: report it.",
+                )
+        self._sums[name] = fingerprint(held)
+
+
+def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, HostArray]:
+    fresh = {"mean": np.zeros_like, "variance": np.ones_like}
+    return {
+        parameter.name: fresh[parameter.role](trained[parameter.name])
+        for parameter in layer.statistics
+        if parameter.role in fresh
+    }
+
+
+def _same(held: HostArray, written: HostArray, parameter: Parameter) -> bool:
+    if parameter.dtype in _ROUNDING:
+        return bool(np.allclose(held, written, rtol=_ROUNDING[parameter.dtype], atol=1e-38))
+    return bool(np.array_equal(held, written.astype(held.dtype), equal_nan=held.dtype.kind in "fc"))
