@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Self
 
@@ -14,7 +15,9 @@ from torch import nn
 
 from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule
 from agnostic_rand.errors import InputError, ModelError, unknown_name
+from agnostic_rand_torch.external import watched
 from agnostic_rand_torch.inventory import take_inventory
+from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_shapes
 from agnostic_rand_torch.modes import differentiable, evaluating
 from agnostic_rand_torch.native_init import initialized
 from agnostic_rand_torch.order import traced_order
@@ -83,7 +86,7 @@ class TorchAdapter:
             for name, value in values.items():
                 if name not in held:
                     raise unknown_name(f"parameter of layer {layer!r}", name, held)
-                held[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+                held[name].copy_(torch.from_numpy(np.asarray(value)))
         owner = self._owners[layer]
         if owner is not None:
             update_singular_vectors(owner, set(values))
@@ -155,9 +158,26 @@ class TorchAdapter:
                 self._refuse_plain(mode, relu)
         return _full_precision(outputs.detach()), _full_precision(gradient)
 
+    def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], torch.Tensor | None]]:
+        """Evaluation mode for foreign code; its forward pass over `inputs` is noted."""
+        return watched(self._native, self._module, None if self._forward is not None else inputs)
+
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """All rules."""
         return ("standard", "guided", "deconv")
+
+    def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
+        """The shape of each submodule's output, in the order of the forward pass."""
+        return output_shapes(self._module, lambda: self.predict(inputs))
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A submodule's output, and the gradient of the targets' outputs with respect to it."""
+        with differentiable(self._module, self._device), evaluating(self._module):
+            leaf = inputs.detach().clone()
+            output, gradient = output_and_gradient_at(
+                self._module, layer, lambda: _selected(self._call(leaf), targets)
+            )
+        return _full_precision(output), _full_precision(gradient)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the layer's own initializer sets; nothing for bare and reparametrized parameters."""

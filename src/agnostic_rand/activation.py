@@ -48,6 +48,11 @@ class ActivatedAdapter(AdapterView):
         weights = self._weights(outputs, self._as_weights(targets, outputs))
         return outputs, self._adapter.gradient(inputs, weights, relu=relu)
 
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        """A layer's output, and the gradient of the activated output with respect to it."""
+        outputs = self.predict(inputs)
+        return super().layer_gradient(inputs, self._weights(outputs, self._as_weights(targets, outputs)), layer)
+
     def _activate(self, outputs: Array) -> Array:
         xp = array_namespace(outputs)
         if self._activation == "sigmoid":

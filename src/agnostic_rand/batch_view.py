@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
-from agnostic_rand.adapters import AdapterView, Array, ModelAdapter, ReluRule, SupportsOutputAndGradient
+from agnostic_rand.adapters import (
+    AdapterView,
+    Array,
+    ModelAdapter,
+    ReluRule,
+    SupportsExternalExplainers,
+    SupportsOutputAndGradient,
+)
 
 
 class BatchView(AdapterView):
-    """An adapter that remembers the outputs of one batch.
+    """An adapter that remembers what it computed for one batch, for all explainers that need it.
 
     A gradient passes through the outputs on its way: with them remembered, the engine's look at
     the outputs of each step costs no second forward pass.
@@ -22,10 +31,22 @@ class BatchView(AdapterView):
         super().__init__(adapter)
         self.inputs = inputs
         self._outputs: Array | None = None
+        self._computed: dict[tuple[object, ...], tuple[Array, Any]] = {}
 
     def clone(self) -> Self:
         """A view of a copy of the model."""
         return type(self)(self._adapter.clone(), self.inputs)
+
+    @contextmanager
+    def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        """Watch foreign code, and remember the outputs that it computed."""
+        if not isinstance(self._adapter, SupportsExternalExplainers):
+            yield lambda: None
+            return
+        with self._adapter.explaining(inputs) as captured:
+            yield captured
+        if inputs is self.inputs and self._outputs is None:
+            self._outputs = captured()
 
     def predict(self, inputs: Array) -> Array:
         """The outputs; those of the batch are computed at most once."""
@@ -36,9 +57,40 @@ class BatchView(AdapterView):
         return self._outputs
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
-        """The gradient; with the batch's outputs remembered where the adapter gives them too."""
+        """The gradient; that of the batch is computed at most once for the same targets and rule."""
+        if inputs is not self.inputs:
+            return self._adapter.gradient(inputs, targets, relu=relu)
+        return self._remembered(("gradient", relu), targets, lambda: self._gradient(targets, relu))
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        """A layer's output and gradient; those of the batch are computed at most once."""
+        if inputs is not self.inputs:
+            return super().layer_gradient(inputs, targets, layer)
+        compute = super().layer_gradient
+        pair: tuple[Array, Array] = self._remembered(
+            ("layer", layer), targets, lambda: compute(inputs, targets, layer)
+        )
+        return pair
+
+    def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
+        """The shapes of layers' outputs, found once for the batch."""
+        compute = super().layer_shapes
+        shapes: dict[str, tuple[int, ...]] = self._remembered(
+            ("shapes", inputs.shape[0]), None, lambda: compute(inputs)
+        )
+        return shapes
+
+    def _gradient(self, targets: Array, relu: ReluRule) -> Array:
         adapter = self._adapter
-        if inputs is self.inputs and self._outputs is None and isinstance(adapter, SupportsOutputAndGradient):
-            self._outputs, gradient = adapter.output_and_gradient(inputs, targets, relu=relu)
+        if self._outputs is None and isinstance(adapter, SupportsOutputAndGradient):
+            self._outputs, gradient = adapter.output_and_gradient(self.inputs, targets, relu=relu)
             return gradient
-        return adapter.gradient(inputs, targets, relu=relu)
+        return adapter.gradient(self.inputs, targets, relu=relu)
+
+    def _remembered(self, key: tuple[object, ...], targets: Array, compute: Callable[[], Any]) -> Any:
+        known = self._computed.get(key)
+        # Targets are compared by identity: every explainer of a step gets the same array.
+        if known is None or known[0] is not targets:
+            known = (targets, compute())
+            self._computed[key] = known
+        return known[1]

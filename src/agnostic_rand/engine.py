@@ -127,7 +127,8 @@ def run_cascade(
                 for batch in batches:
                     run.compare(batch, draw, number, place)
             randomizer.verify()
-        randomizer.restore()
+        if stop < samples:
+            randomizer.restore()
     return CascadeRecord(scores, tally.change())
 
 

@@ -1,5 +1,6 @@
 """The boundary between the core and the frameworks: everything that a plugin author needs."""
 
+from agnostic_rand.adapters.capabilities import require, require_relu_rule, supports
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
 from agnostic_rand.adapters.protocol import (
     API_VERSION,
@@ -12,6 +13,7 @@ from agnostic_rand.adapters.protocol import (
     Parameter,
     ReluRule,
     Role,
+    SupportsExternalExplainers,
     SupportsLayerGradient,
     SupportsNativeInit,
     SupportsOutputAndGradient,
@@ -20,8 +22,6 @@ from agnostic_rand.adapters.protocol import (
     SupportsStatistics,
     SupportsTraining,
     TrainingStep,
-    require,
-    require_relu_rule,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends
 from agnostic_rand.adapters.view import AdapterView
@@ -42,6 +42,7 @@ __all__ = [
     "Registry",
     "ReluRule",
     "Role",
+    "SupportsExternalExplainers",
     "SupportsLayerGradient",
     "SupportsNativeInit",
     "SupportsOutputAndGradient",
@@ -55,4 +56,5 @@ __all__ = [
     "hookimpl",
     "require",
     "require_relu_rule",
+    "supports",
 ]

@@ -7,14 +7,13 @@ The clauses C1 to C7 are stated on the members that they bind. A plugin author p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-
-from agnostic_rand.errors import CapabilityError
 
 API_VERSION = 1
 
@@ -254,6 +253,19 @@ class SupportsLayerGradient(Protocol):
         """The layer's output, and `d output[target] / d` that output, both of the layer's shape."""
 
 
+@runtime_checkable
+class SupportsExternalExplainers(Protocol):
+    """Capability: foreign code that runs on `native` can be watched."""
+
+    def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], Array | None]]:
+        """A context in which foreign code explains `inputs` by calling `native`.
+
+        The model is in evaluation mode within it, and as it was afterwards. What it yields returns
+        the outputs of a call on `inputs` that was made meanwhile, as `predict` would, or `None`
+        where none was seen: the look at the outputs then costs no second forward pass.
+        """
+
+
 TrainingStep: TypeAlias = Callable[[HostArray, HostArray], tuple[float, int]]
 """`step(inputs, labels) -> (loss, correct)`: one update on one batch; `loss` is the batch's mean
 cross entropy before the update, `correct` the number of right predictions."""
@@ -280,35 +292,3 @@ class SupportsRandomState(Protocol):
 
     def set_random_state(self, state: Any) -> None:
         """Put back what `random_state` returned."""
-
-
-def require(adapter: ModelAdapter, capability: type, purpose: str, instead: str) -> Any:
-    """The adapter, known to have the capability.
-
-    Raises:
-        CapabilityError: The adapter lacks it; `instead` says what works.
-    """
-    if isinstance(adapter, capability):
-        return adapter
-    raise CapabilityError(
-        purpose,
-        expected=f"an adapter with the capability {capability.__name__}",
-        received=f"the {adapter.framework!r} adapter {type(adapter).__name__}, which lacks it",
-        fix=instead,
-    )
-
-
-def require_relu_rule(adapter: ModelAdapter, rule: ReluRule, purpose: str) -> None:
-    """Refuse an adapter whose backward pass through ReLU cannot be changed so.
-
-    Raises:
-        CapabilityError: The adapter lacks the rule.
-    """
-    rules = adapter.relu_rules() if isinstance(adapter, SupportsReluRules) else ()
-    if rule not in rules:
-        raise CapabilityError(
-            purpose,
-            expected=f"an adapter whose gradient takes relu={rule!r} ({SupportsReluRules.__name__})",
-            received=f"the {adapter.framework!r} adapter, which does not",
-            fix="Use Gradient(), or another backend.",
-        )

@@ -13,7 +13,6 @@ from agnostic_rand.adapters.protocol import (
     ModelAdapter,
     OrderSource,
     ReluRule,
-    SupportsReluRules,
 )
 
 
@@ -64,6 +63,28 @@ class AdapterView:
         """`x` as a user of the framework expects it."""
         return self._adapter.to_native(x)
 
+    @property
+    def wrapped(self) -> ModelAdapter:
+        """The adapter behind this view."""
+        return self._adapter
+
+    # What follows passes capabilities on. `capabilities.supports` asks the adapter behind the view, so
+    # these are called only where it has them.
+
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """The rules of the wrapped adapter."""
-        return self._adapter.relu_rules() if isinstance(self._adapter, SupportsReluRules) else ("standard",)
+        capable: Any = self._adapter
+        rules: tuple[ReluRule, ...] = capable.relu_rules()
+        return rules
+
+    def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
+        """The shape of each layer's output."""
+        capable: Any = self._adapter
+        shapes: dict[str, tuple[int, ...]] = capable.layer_shapes(inputs)
+        return shapes
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        """A layer's output, and the gradient with respect to it."""
+        capable: Any = self._adapter
+        output, gradient = capable.layer_gradient(inputs, targets, layer)
+        return output, gradient

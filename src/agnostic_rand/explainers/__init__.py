@@ -1,32 +1,55 @@
 """Explanation methods: those of the literature, controls, and everybody's own."""
 
+from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.context import ExplanationContext
-from agnostic_rand.explainers.controls import ConstantMap, EdgeDetector, InputMap, RandomMap
+from agnostic_rand.explainers.controls import (
+    ConstantMap,
+    EdgeDetector,
+    InputMap,
+    InputTimesNoise,
+    PermutedMap,
+    RandomMap,
+)
 from agnostic_rand.explainers.explainer import Explainer, bound_model
 from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
-from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, IntegratedGradients, Saliency
-from agnostic_rand.explainers.relu import GuidedBackprop
-from agnostic_rand.explainers.resolve import CONTROLS, EXPLAINERS, ExplainerLike, resolve_explainer
-from agnostic_rand.explainers.smoothing import SmoothGrad
+from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
+from agnostic_rand.explainers.masking import RISE, Occlusion
+from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
+from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
+from agnostic_rand.explainers.resolve import CONTROLS, EXPLAINERS, METHODS, ExplainerLike, resolve_explainer
+from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
 
 __all__ = [
     "CONTROLS",
     "EXPLAINERS",
+    "METHODS",
+    "RISE",
     "BoundExplainer",
     "ConstantMap",
+    "Deconvnet",
     "EdgeDetector",
+    "ExpectedGradients",
     "Explainer",
     "ExplainerLike",
     "ExplanationContext",
     "FunctionExplainer",
+    "GradCAM",
     "Gradient",
     "GradientTimesInput",
     "GuidedBackprop",
+    "GuidedGradCAM",
+    "HiResCAM",
     "InputMap",
+    "InputTimesNoise",
     "IntegratedGradients",
+    "LayerCAM",
+    "Occlusion",
+    "PermutedMap",
     "RandomMap",
     "Saliency",
     "SmoothGrad",
+    "SmoothGradSquared",
+    "VarGrad",
     "bound_model",
     "resolve_explainer",
 ]

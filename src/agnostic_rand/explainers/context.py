@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import Array, ModelAdapter
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.weights.streams import Purpose, Streams
 
 
@@ -38,6 +39,18 @@ class ExplanationContext:
             rng = self.streams.generator(Purpose.SMOOTHING)
             self.noises[shape] = adapter.asarray(rng.standard_normal(shape, dtype=np.float32))
         return self.noises[shape]
+
+    def noisy(self, adapter: ModelAdapter, inputs: Array, level: float, number: int, of: int) -> Array:
+        """The inputs with common noise, its standard deviation a share of each input's range (max - min)."""
+        xp = array_namespace(inputs)
+        axes = tuple(range(1, inputs.ndim))
+        spread = xp.max(inputs, axis=axes, keepdims=True) - xp.min(inputs, axis=axes, keepdims=True)
+        noise = self.common_noise(adapter, (of, *inputs.shape[1:]))
+        return inputs + level * spread * noise[number, ...][None, ...]
+
+    def common_uniform(self, shape: tuple[int, ...]) -> HostArray:
+        """Uniform numbers in [0, 1), on the host, the same in every call."""
+        return self.streams.generator(Purpose.SMOOTHING, 1).random(shape)
 
     def own_noise(self, sample: int) -> np.random.Generator:
         """A generator that belongs to this step, this draw and one sample of the batch alone."""

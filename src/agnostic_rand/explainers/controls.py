@@ -11,6 +11,8 @@ from scipy import ndimage
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.explainer import Explainer
+from agnostic_rand.explainers.gradient import Gradient
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,50 @@ class InputMap:
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The maps, equal to `inputs`; see `Explainer.explain`."""
         return inputs
+
+
+@dataclass(frozen=True)
+class InputTimesNoise:
+    """The input times independent noise: all that a random map shares with another is the input's zeros.
+
+    A new map for each sample, step and draw.
+
+    Source: Adebayo et al. 2018, appendix (figure 19).
+    """
+
+    name: ClassVar[str] = "input_times_noise"
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The maps, shaped like `inputs`; see `Explainer.explain`."""
+        return adapter.to_numpy(inputs) * RandomMap("normal").explain(adapter, inputs, targets, context)
+
+
+@dataclass(frozen=True)
+class PermutedMap:
+    """Another method's map with its pixels shuffled: its distribution without its places.
+
+    A new order for each sample, step and draw; the channels of a pixel stay together.
+
+    Args:
+        base: The method whose maps are shuffled.
+    """
+
+    base: Explainer = Gradient()
+
+    @property
+    def name(self) -> str:
+        """`"permuted_map"`, and the base method's name where it is not the gradient."""
+        return "permuted_map" if isinstance(self.base, Gradient) else f"permuted_map_of_{self.base.name}"
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The maps, shaped like the base method's; see `Explainer.explain`."""
+        maps = adapter.to_numpy(self.base.explain(adapter, inputs, targets, context))
+        has_channels = maps.ndim == inputs.ndim and maps.ndim > 2
+        last = np.moveaxis(maps, context.channel_axis, -1) if has_channels else maps[..., None]
+        pixels = last.reshape(last.shape[0], -1, last.shape[-1])
+        shuffled = np.stack([context.own_noise(i).permutation(pixels[i]) for i in range(len(pixels))])
+        back = shuffled.reshape(last.shape)
+        return np.moveaxis(back, -1, context.channel_axis) if has_channels else back[..., 0]
 
 
 @dataclass(frozen=True)

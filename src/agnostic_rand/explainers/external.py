@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import Array, ModelAdapter
+from agnostic_rand.adapters import Array, ModelAdapter, SupportsExternalExplainers
 from agnostic_rand.errors import ExplanationError
 from agnostic_rand.explainers.context import ExplanationContext
 
@@ -28,7 +29,9 @@ class FunctionExplainer:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The function's maps; see `Explainer.explain`."""
-        return self.function(adapter.native, *_own_arrays(adapter, inputs, targets))
+        own = _own_arrays(adapter, inputs, targets)
+        with _watched(adapter, inputs):
+            return self.function(adapter.native, *own)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,15 @@ class BoundExplainer:
                 received="an object that holds another model",
                 fix="Build the explainer with the very model that you pass to the metric.",
             )
-        return self.bound.explain(*_own_arrays(adapter, inputs, targets))
+        own = _own_arrays(adapter, inputs, targets)
+        with _watched(adapter, inputs):
+            return self.bound.explain(*own)
+
+
+def _watched(adapter: ModelAdapter, inputs: Array) -> AbstractContextManager[Any]:
+    if isinstance(adapter, SupportsExternalExplainers):
+        return adapter.explaining(inputs)
+    return nullcontext()
 
 
 def _own_arrays(adapter: ModelAdapter, inputs: Array, targets: Array) -> tuple[Any, Any]:

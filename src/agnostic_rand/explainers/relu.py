@@ -26,3 +26,22 @@ class GuidedBackprop:
         """The maps, shaped like `inputs`; see `Explainer.explain`."""
         require_relu_rule(adapter, "guided", "GuidedBackprop()")
         return adapter.gradient(inputs, targets, relu="guided")
+
+
+@dataclass(frozen=True)
+class Deconvnet:
+    """The gradient, with each ReLU applied to the values on the way back instead of the way forth.
+
+    Raises:
+        CapabilityError: The adapter cannot change the backward pass.
+        ModelError: No ReLU was met in the model: the map would be the plain gradient.
+
+    Source: Zeiler & Fergus 2014, section 2.1.
+    """
+
+    name: ClassVar[str] = "deconvnet"
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The maps, shaped like `inputs`; see `Explainer.explain`."""
+        require_relu_rule(adapter, "deconv", "Deconvnet()")
+        return adapter.gradient(inputs, targets, relu="deconv")

@@ -6,31 +6,57 @@ import re
 from typing import Any, TypeAlias
 
 from agnostic_rand.errors import ArgumentError, unknown_name
-from agnostic_rand.explainers.controls import ConstantMap, EdgeDetector, InputMap, RandomMap
+from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
+from agnostic_rand.explainers.controls import (
+    ConstantMap,
+    EdgeDetector,
+    InputMap,
+    InputTimesNoise,
+    PermutedMap,
+    RandomMap,
+)
 from agnostic_rand.explainers.explainer import Explainer
 from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
-from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, IntegratedGradients, Saliency
-from agnostic_rand.explainers.relu import GuidedBackprop
-from agnostic_rand.explainers.smoothing import SmoothGrad
+from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
+from agnostic_rand.explainers.masking import RISE, Occlusion
+from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
+from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
+from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
 
 ExplainerLike: TypeAlias = str | Explainer | Any
 
-EXPLAINERS: dict[str, Any] = {
+METHODS: dict[str, Any] = {
     "gradient": Gradient,
     "saliency": Saliency,
     "gradient_times_input": GradientTimesInput,
     "integrated_gradients": IntegratedGradients,
+    "expected_gradients": ExpectedGradients,
     "smoothgrad": SmoothGrad,
+    "smoothgrad_squared": SmoothGradSquared,
+    "vargrad": VarGrad,
     "guided_backprop": GuidedBackprop,
+    "deconvnet": Deconvnet,
+    "gradcam": GradCAM,
+    "guided_gradcam": GuidedGradCAM,
+    "hirescam": HiResCAM,
+    "layercam": LayerCAM,
+    "occlusion": Occlusion,
+    "rise": RISE,
+}
+"""The explanation methods that have a name; each value makes one with its defaults."""
+
+CONTROLS: dict[str, Any] = {
     "random_map": RandomMap,
     "constant_map": ConstantMap,
     "input_map": InputMap,
     "edge_detector": EdgeDetector,
+    "input_times_noise": InputTimesNoise,
+    "permuted_map": PermutedMap,
 }
-"""The explainers that have a name; each value makes one with its defaults."""
+"""Maps that explain nothing, by name."""
 
-CONTROLS = ("random_map", "constant_map", "input_map", "edge_detector")
-"""The names of those that explain nothing."""
+EXPLAINERS = METHODS | CONTROLS
+"""Everything that has a name."""
 
 
 def resolve_explainer(explainer: ExplainerLike) -> Explainer:

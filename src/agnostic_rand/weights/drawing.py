@@ -65,7 +65,7 @@ def _draw(
 ) -> HostArray:
     order = parameter.canonical_order
     floating = np.issubdtype(value.dtype, np.floating)
-    canonical = np.transpose(value, order).astype(np.float64 if floating else value.dtype)
+    canonical = np.transpose(value, order).astype(np.float64 if floating else value.dtype, order="K")
     new = np.asarray(perturbation(canonical, parameter.canonical(), rng))
     if new.ndim != value.ndim:
         return new
@@ -108,7 +108,7 @@ def _refuse_unfit(layer: Layer, parameter: Parameter, value: HostArray, perturba
 
 def _cast(layer: Layer, name: str, value: HostArray, dtype: np.dtype[np.generic]) -> HostArray:
     with np.errstate(over="ignore"):
-        cast = np.ascontiguousarray(value.astype(dtype, copy=False))
+        cast = value.astype(dtype, copy=False)
     if np.issubdtype(dtype, np.floating) and not np.isfinite(cast).all() and np.isfinite(value).all():
         raise WeightsError(
             f"{layer.name}.{name}",

@@ -1,0 +1,70 @@
+"""What a named submodule puts out, and the gradient with respect to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from agnostic_rand.errors import ModelError, unknown_name
+
+
+def output_shapes(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each submodule's output in `run`, in the order in which they finish."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                shapes.pop(name, None)
+                shapes[name] = tuple(output.shape)
+
+        return hook
+
+    handles = [part.register_forward_hook(note(name)) for name, part in module.named_modules() if name]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def output_and_gradient_at(
+    module: nn.Module, layer: str, run: Callable[[], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The layer's last output in `run`, and the gradient of what `run` returns with respect to it.
+
+    Raises:
+        UnknownNameError: There is no such submodule.
+        ModelError: It is not called, or its output is not one tensor that reaches the model's.
+    """
+    names = dict(module.named_modules())
+    if layer not in names or not layer:
+        raise unknown_name("layer", layer, [name for name in names if name])
+    caught: list[torch.Tensor] = []
+
+    def catch(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor | None:
+        if not isinstance(output, torch.Tensor):
+            return None
+        # What comes next may work in place, so it gets a copy.
+        caught.append(output if output.requires_grad else output.requires_grad_())
+        return output.clone()
+
+    handle = names[layer].register_forward_hook(catch)
+    try:
+        selected = run()
+        if caught:
+            (gradient,) = torch.autograd.grad(selected, caught[-1], allow_unused=True)
+    finally:
+        handle.remove()
+    if not caught or gradient is None:
+        raise ModelError(
+            f"the layer {layer!r}",
+            expected="a layer whose output is one tensor that the model's output depends on",
+            received="no such tensor in the forward pass" if not caught else "an output that is not used",
+            fix="Name another layer.",
+        )
+    return caught[-1].detach(), gradient

@@ -1,0 +1,35 @@
+"""Maps of coarse layers at the size of the inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+
+
+def upsampled(maps: Array, size: tuple[int, int], adapter: ModelAdapter) -> Array:
+    """Maps `(n, h, w)` as `(n, *size)`, bilinear between pixel centres, edges continued."""
+    xp: Any = array_namespace(maps)
+    rows = _native(_weights(maps.shape[1], size[0]), maps, adapter)
+    columns = _native(_weights(maps.shape[2], size[1]), maps, adapter)
+    return xp.matmul(xp.matmul(rows, maps), xp.matrix_transpose(columns))
+
+
+def _native(weights: HostArray, maps: Array, adapter: ModelAdapter) -> Array:
+    if isinstance(maps, np.ndarray):
+        return weights.astype(maps.dtype)
+    return array_namespace(maps).astype(adapter.asarray(weights), maps.dtype)
+
+
+def _weights(coarse: int, fine: int) -> HostArray:
+    """The matrix `(fine, coarse)` of linear interpolation."""
+    centres = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    low = np.floor(centres).astype(int)
+    high = np.minimum(low + 1, coarse - 1)
+    weights = np.zeros((fine, coarse), dtype=np.float32)
+    np.add.at(weights, (np.arange(fine), low), 1 - (centres - low))
+    np.add.at(weights, (np.arange(fine), high), centres - low)
+    return weights

@@ -1,0 +1,29 @@
+"""What every suite shares: a requested backend must be there, so that nothing passes by skipping."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop before the first test where the backend that was asked for cannot be imported."""
+    backend = os.environ.get("AGNOSTIC_RAND_TEST_BACKEND", "none")
+    wanted = {"none", os.environ.get("KERAS_BACKEND", "none"), backend}
+    missing = [name for name in wanted - {"none"} if importlib.util.find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(f"the requested backend {', '.join(missing)} is not installed")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with real data and weights; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("AGNOSTIC_RAND_TEST_DATA", ROOT / "../shared/data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder.name} is absent (set AGNOSTIC_RAND_TEST_DATA)")
+    return folder

@@ -1,0 +1,87 @@
+"""Run all tests: one process for each backend, so that no framework sees another by accident.
+
+Usage: python tests/run.py [SUITE ...]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTED = re.compile(r"(\d+) (passed|failed|skipped|error|errors|xfailed)")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One process: a folder of tests, and the backend that must be there."""
+
+    name: str
+    paths: tuple[str, ...]
+    backend: str
+    keras: str = ""
+
+
+# The longest first, so that the two workers end together.
+SUITES = (
+    Suite("torch", ("tests/torch",), "torch"),
+    Suite("keras-tensorflow", ("tests/keras",), "keras", "tensorflow"),
+    Suite("keras-torch", ("tests/keras",), "keras", "torch"),
+    Suite("keras-jax", ("tests/keras",), "keras", "jax"),
+    Suite("jax", ("tests/jax",), "jax"),
+    Suite("tensorflow", ("tests/tensorflow",), "tensorflow"),
+    Suite("conformance", ("tests/conformance",), "torch"),
+    Suite("together", ("tests/together",), "torch"),
+    Suite("core", ("tests/core",), "none"),
+    Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),
+)
+
+
+def run(suite: Suite) -> tuple[Suite, int, str, float]:
+    """The exit code and the output of one suite."""
+    start = time.monotonic()
+    paths = [path for path in suite.paths if (ROOT / path).is_dir()]
+    environment = dict(os.environ, AGNOSTIC_RAND_TEST_BACKEND=suite.backend, TF_CPP_MIN_LOG_LEVEL="3")
+    environment.pop("KERAS_BACKEND", None)
+    if suite.keras:
+        environment["KERAS_BACKEND"] = suite.keras
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return suite, done.returncode, done.stdout + done.stderr, time.monotonic() - start
+
+
+def main() -> int:
+    """Run the suites that were named, or all; 1 if any failed or ran no test."""
+    wanted = [suite for suite in SUITES if not sys.argv[1:] or suite.name in sys.argv[1:]]
+    wanted = [suite for suite in wanted if any((ROOT / path).is_dir() for path in suite.paths)]
+    totals = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    lines = []
+    broken = not wanted
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for suite, code, output, seconds in pool.map(run, wanted):
+            print(f"===== {suite.name}: exit {code} after {seconds:.0f} s", flush=True)
+            print(output if code else "\n".join(output.splitlines()[-12:]), flush=True)
+            counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+            for number, word in COUNTED.findall(output.splitlines()[-1] if output.strip() else ""):
+                key = {"error": "failed", "errors": "failed", "xfailed": "passed"}.get(word, word)
+                counts[key] += int(number)
+            broken = broken or code != 0 or counts["passed"] == 0
+            lines.append(
+                f"{suite.name:18} {counts['passed']:5} passed {counts['failed']:3} failed "
+                f"{counts['skipped']:3} skipped  {seconds:5.0f} s"
+            )
+            for key in totals:
+                totals[key] += counts[key]
+    print("\n".join(lines))
+    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return int(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
