@@ -14,7 +14,7 @@ from agnostic_rand.errors import NonFiniteOutputError
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.maps import scoring_maps
 from agnostic_rand.output_change import OutputChange, OutputTally
-from agnostic_rand.similarity import Measure, reduce_channels
+from agnostic_rand.similarity import MapForm, Measure
 from agnostic_rand.targets import best_class
 from agnostic_rand.weights import Plan, Randomizer
 
@@ -152,7 +152,7 @@ class _ShardRun:
         prepared = {}
         for explainer in self.explainers:
             forms = self._explain(view, explainer, native, chosen, context, place)
-            prepared[explainer.name] = {m.name: m.prepare(forms[m.sign]) for m in self.settings.measures}
+            prepared[explainer.name] = {m.name: m.prepare(forms[m.form]) for m in self.settings.measures}
         outputs = self._finite_outputs(view, native, place)
         return _Batch(start, native, fixed, outputs, prepared)
 
@@ -164,7 +164,7 @@ class _ShardRun:
         for explainer in self.explainers:
             forms = self._explain(view, explainer, batch.inputs, targets, context, place)
             for measure in self.settings.measures:
-                score = measure.compare(batch.prepared[explainer.name][measure.name], forms[measure.sign])
+                score = measure.compare(batch.prepared[explainer.name][measure.name], forms[measure.form])
                 self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
                     self.adapter, score
                 )
@@ -181,7 +181,7 @@ class _ShardRun:
         targets: Array,
         context: ExplanationContext,
         place: str,
-    ) -> dict[str, Array]:
+    ) -> dict[MapForm, Array]:
         where = f"{place}, samples {context.first_sample} to {context.first_sample + inputs.shape[0] - 1}"
         try:
             maps = explainer.explain(view, inputs, targets, context)
@@ -195,9 +195,9 @@ class _ShardRun:
             self.adapter,
             f"{explainer.name!r} on {where}",
         )
-        signs = {measure.sign for measure in self.settings.measures}
+        forms = {measure.form for measure in self.settings.measures}
         self.ticker.tick(explainer.name)
-        return {sign: reduce_channels(maps, axis, sign) for sign in signs}
+        return {form: form.apply(maps, axis) for form in forms}
 
     def _finite_outputs(self, view: BatchView, inputs: Array, place: str) -> HostArray:
         outputs = self.adapter.to_numpy(view.predict(inputs)).astype(np.float64)

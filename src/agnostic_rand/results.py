@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,9 @@ class RandomizationResult:
         seed: The root of all randomness.
         settings: Everything else that the run depended on, as plain values.
         versions: Of this library, Python, NumPy and the framework.
+        self_similarity: By measure, the mean score of the trained model's maps with themselves,
+            computed twice: the ceiling of every other score, 1 for a deterministic explainer.
+        findings: What is wrong with the explainer, in words; empty where nothing was found.
 
     Example:
         >>> import agnostic_rand as ar, numpy as np, torch
@@ -55,11 +58,13 @@ class RandomizationResult:
     seed: int
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
+    self_similarity: Mapping[str, float] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (*self.scores.values(), *vars(self.outputs).values()):
             array.flags.writeable = False
-        for name in ("scores", "settings", "versions"):
+        for name in ("scores", "settings", "versions", "self_similarity"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -139,6 +144,8 @@ class RandomizationResult:
             "seed": self.seed,
             "settings": dict(self.settings),
             "versions": dict(self.versions),
+            "self_similarity": {k: None if np.isnan(v) else v for k, v in self.self_similarity.items()},
+            "findings": list(self.findings),
             "steps": [asdict(step) for step in self.steps],
             "outputs": {name: _plain(array) for name, array in vars(self.outputs).items()},
             "scores": {name: _plain(array) for name, array in self.scores.items()},
@@ -230,6 +237,8 @@ class RandomizationResult:
             described["seed"],
             described["settings"],
             described["versions"],
+            {k: np.nan if v is None else v for k, v in described["self_similarity"].items()},
+            tuple(described["findings"]),
         )
 
     def _of(self, measure: str) -> HostArray:

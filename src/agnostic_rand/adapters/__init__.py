@@ -15,6 +15,7 @@ from agnostic_rand.adapters.protocol import (
     Role,
     SupportsExternalExplainers,
     SupportsLayerGradient,
+    SupportsModelState,
     SupportsNativeInit,
     SupportsOutputAndGradient,
     SupportsRandomState,
@@ -23,7 +24,7 @@ from agnostic_rand.adapters.protocol import (
     SupportsTraining,
     TrainingStep,
 )
-from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends
+from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
 from agnostic_rand.adapters.view import AdapterView
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Role",
     "SupportsExternalExplainers",
     "SupportsLayerGradient",
+    "SupportsModelState",
     "SupportsNativeInit",
     "SupportsOutputAndGradient",
     "SupportsRandomState",
@@ -54,6 +56,7 @@ __all__ = [
     "adapt",
     "backends",
     "hookimpl",
+    "plugin_explainers",
     "require",
     "require_relu_rule",
     "supports",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import pluggy
 from agnostic_rand.adapters.protocol import Forward, HostArray, ModelAdapter
 
 ENTRY_POINT_GROUP = "agnostic_rand"
-HOOK_NAME = "agnostic_rand_claim"
 
 hookspec = pluggy.HookspecMarker("agnostic_rand")
 hookimpl = pluggy.HookimplMarker("agnostic_rand")
@@ -48,8 +47,8 @@ class Claim:
     api_version: int
 
 
-class BackendHooks:
-    """The specification that pluggy checks plugins against."""
+class PluginHooks:
+    """The specification that pluggy checks plugins against; a plugin implements at least one."""
 
     @hookspec
     def agnostic_rand_claim(self, model: Any) -> Claim | None:
@@ -57,4 +56,11 @@ class BackendHooks:
 
         Called for every model that a user passes: look the framework up in `sys.modules` and
         return `None` where it is not loaded. Import nothing heavy before `Claim.open`.
+        """
+
+    @hookspec
+    def agnostic_rand_explainers(self) -> Mapping[str, Callable[[], Any]]:
+        """Name explainers: by snake_case name, what makes one with its defaults.
+
+        What is made is anything that may be passed as an explainer.
         """

@@ -266,6 +266,14 @@ class SupportsExternalExplainers(Protocol):
         """
 
 
+@runtime_checkable
+class SupportsModelState(Protocol):
+    """Capability: what foreign code may leave behind on a model can be seen."""
+
+    def model_state(self) -> dict[str, object]:
+        """By plain words ("hooks", "training mode"), comparable values that foreign code should not change."""
+
+
 TrainingStep: TypeAlias = Callable[[HostArray, HostArray], tuple[float, int]]
 """`step(inputs, labels) -> (loss, correct)`: one update on one batch; `loss` is the batch's mean
 cross entropy before the update, `correct` the number of right predictions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -14,10 +14,9 @@ import pluggy
 
 from agnostic_rand.adapters.hookspecs import (
     ENTRY_POINT_GROUP,
-    HOOK_NAME,
-    BackendHooks,
     Claim,
     OpenRequest,
+    PluginHooks,
 )
 from agnostic_rand.adapters.protocol import API_VERSION, Forward, HostArray, ModelAdapter
 from agnostic_rand.errors import ArgumentError, BackendError, PluginError, unknown_name
@@ -53,7 +52,7 @@ class Registry:
 
     def __init__(self, points: Iterable[EntryPoint]) -> None:
         self._manager = pluggy.PluginManager("agnostic_rand")
-        self._manager.add_hookspecs(BackendHooks)
+        self._manager.add_hookspecs(PluginHooks)
         self._plugins: dict[str, Any] = {}
         self._infos: dict[str, BackendInfo] = {}
         self._late_faults: dict[str, str] = {}
@@ -99,7 +98,7 @@ class Registry:
             if os.environ.get(STRICT_VARIABLE) == "1":
                 raise PluginError(
                     f"backend plugin {point.name!r} of {distribution} {version}",
-                    expected=f"a module that loads and implements {HOOK_NAME}(model)",
+                    expected="a module that loads and implements a hook of this library",
                     received=_describe(error),
                     fix=f"Update or uninstall {distribution}.",
                 ) from error
@@ -118,19 +117,16 @@ class Registry:
         self._manager.register(plugin, name)
         try:
             self._manager.check_pending()
-            if not any(impl.plugin is plugin for impl in self._hook().get_hookimpls()):
-                raise ValueError(f"it does not implement the hook {HOOK_NAME}(model)")
+            if not self._manager.get_hookcallers(plugin):
+                raise ValueError("it implements no hook: mark agnostic_rand_claim(model) with @hookimpl")
         except Exception:
             # pluggy keeps a plugin registered that failed validation.
             self._manager.unregister(plugin)
             raise
 
-    def _hook(self) -> pluggy.HookCaller:
-        return self._manager.hook.agnostic_rand_claim
-
     def _claims(self, model: Any) -> list[Claim]:
         claims: list[Claim] = []
-        for implementation in self._hook().get_hookimpls():
+        for implementation in self._manager.hook.agnostic_rand_claim.get_hookimpls():
             name = implementation.plugin_name
             try:
                 # A hook may leave out the argument, as pluggy allows.
@@ -138,18 +134,36 @@ class Registry:
                 if claim is None:
                     continue
                 _check_claim(claim, model)
-            except Exception as error:
-                if os.environ.get(STRICT_VARIABLE) == "1":
-                    raise PluginError(
-                        f"backend plugin {name!r}",
-                        expected=f"{HOOK_NAME}(model) to return a Claim or None",
-                        received=_describe(error),
-                        fix="Update or uninstall the plugin.",
-                    ) from error
-                self._late_faults[name] = _describe(error)
+            except Exception as error:  # noqa: BLE001 - one broken plugin must not break the others
+                self._note_fault(name, "agnostic_rand_claim(model) to return a Claim or None", error)
                 continue
             claims.append(claim)
         return claims
+
+    def explainers(self) -> dict[str, Callable[[], Any]]:
+        """The explainers that plugins name; of two with one name, the first plugin's."""
+        named: dict[str, Callable[[], Any]] = {}
+        for implementation in self._manager.hook.agnostic_rand_explainers.get_hookimpls():
+            try:
+                offered: Any = implementation.function()
+                for name, make in offered.items():
+                    if not isinstance(name, str) or not callable(make):
+                        raise TypeError(f"explainer {name!r} is not a name with a callable")
+                    named.setdefault(name, make)
+            except Exception as error:  # noqa: BLE001 - one broken plugin must not break the others
+                expected = "agnostic_rand_explainers() to return a dictionary of names and callables"
+                self._note_fault(implementation.plugin_name, expected, error)
+        return named
+
+    def _note_fault(self, name: str, expected: str, error: Exception) -> None:
+        if os.environ.get(STRICT_VARIABLE) == "1":
+            raise PluginError(
+                f"plugin {name!r}",
+                expected=expected,
+                received=_describe(error),
+                fix="Update or uninstall the plugin.",
+            ) from error
+        self._late_faults[name] = _describe(error)
 
     def _named(self, claims: list[Claim], backend: str, model: Any) -> Claim:
         for claim in claims:
@@ -250,6 +264,11 @@ def backends() -> tuple[BackendInfo, ...]:
         True
     """
     return _installed().infos()
+
+
+def plugin_explainers() -> dict[str, Callable[[], Any]]:
+    """The explainers that installed plugins name, by name."""
+    return _installed().explainers()
 
 
 @cache

@@ -13,8 +13,8 @@ import numpy as np
 from agnostic_rand.activation import Activation, with_activation
 from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
 from agnostic_rand.arguments import whole_number
+from agnostic_rand.checks.guards import GUARD_SAMPLES, GuardReport, guard, survived_exactly
 from agnostic_rand.engine import (
-    CascadeRecord,
     CascadeSettings,
     ProgressCallback,
     run_cascade,
@@ -169,34 +169,45 @@ class ModelRandomizationMetric:
             isolated(self._adapter, isolation) as working,
             self._randomizer(working) as randomizer,
         ):
-            record = self._cascade(resolved, working, randomizer)
+            adapter = with_activation(working, self._activation)
+            context = ExplanationContext(
+                self._streams, batch_size=self._settings.batch_size, channel_axis=self._settings.channel_axis
+            )
+            targets = self._targets(adapter)
+            guarded = self._guard(adapter, resolved, targets, context)
+            record = run_cascade(
+                adapter,
+                [resolved],
+                self._samples.inputs,
+                targets,
+                randomizer,
+                self._plan,
+                context,
+                self._settings,
+            )
             unchanged = randomizer.unchanged
+        scores = record.scores[resolved.name]
+        coverage = max(step.coverage for step in self._plan.steps)
+        unbound = survived_exactly(scores, record.outputs, coverage)
         return RandomizationResult(
             explainer=resolved.name,
-            scores=record.scores[resolved.name],
+            scores=scores,
             steps=self._plan.steps,
             outputs=record.outputs,
             seed=self._streams.seed,
             settings=self._described(resolved, isolation, unchanged),
             versions=_versions(self._adapter),
+            self_similarity=guarded.self_similarity,
+            findings=(*guarded.findings, *([unbound] if unbound else [])),
         )
 
-    def _cascade(self, explainer: Explainer, working: ModelAdapter, randomizer: Randomizer) -> CascadeRecord:
-        adapter = with_activation(working, self._activation)
-        context = ExplanationContext(
-            self._streams, batch_size=self._settings.batch_size, channel_axis=self._settings.channel_axis
-        )
-        targets = self._targets(adapter)
-        return run_cascade(
-            adapter,
-            [explainer],
-            self._samples.inputs,
-            targets,
-            randomizer,
-            self._plan,
-            context,
-            self._settings,
-        )
+    def _guard(
+        self, adapter: ModelAdapter, explainer: Explainer, targets: HostArray | str, context: ExplanationContext
+    ) -> GuardReport:
+        inputs = self._samples.inputs[:GUARD_SAMPLES]
+        if isinstance(targets, str):
+            targets = frozen_targets(adapter, inputs, GUARD_SAMPLES)
+        return guard(adapter, explainer, inputs, targets[:GUARD_SAMPLES], context, self._settings.measures)
 
     def _targets(self, adapter: ModelAdapter) -> HostArray | str:
         if self._policy == DYNAMIC:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, TypeAlias
 
+from agnostic_rand.adapters import plugin_explainers
 from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.controls import (
@@ -76,10 +77,7 @@ def resolve_explainer(explainer: ExplainerLike) -> Explainer:
         Saliency()
     """
     if isinstance(explainer, str):
-        if explainer not in EXPLAINERS:
-            raise unknown_name("explainer", explainer, EXPLAINERS)
-        made: Explainer = EXPLAINERS[explainer]()
-        return made
+        return _named(explainer)
     if isinstance(explainer, type):
         raise ArgumentError(
             "explainer",
@@ -101,6 +99,16 @@ def resolve_explainer(explainer: ExplainerLike) -> Explainer:
         received=f"{type(explainer).__name__}",
         fix=f"Pass for example one of: {', '.join(EXPLAINERS)}.",
     )
+
+
+def _named(name: str) -> Explainer:
+    if name in EXPLAINERS:
+        made: Explainer = EXPLAINERS[name]()
+        return made
+    others = plugin_explainers()
+    if name not in others:
+        raise unknown_name("explainer", name, [*EXPLAINERS, *others])
+    return resolve_explainer(others[name]())
 
 
 def _snake_case(name: str) -> str:

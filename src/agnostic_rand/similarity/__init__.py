@@ -1,6 +1,7 @@
 """How alike two explanations are: pure functions on arrays of the array API standard."""
 
-from agnostic_rand.similarity.linear import cosine, pearson
+from agnostic_rand.similarity.gradients import hog, hog_pearson, hog_spearman
+from agnostic_rand.similarity.linear import cosine, pearson, second_moment_mse
 from agnostic_rand.similarity.measures import (
     MEASURES,
     Measure,
@@ -9,20 +10,31 @@ from agnostic_rand.similarity.measures import (
     resolve_measure,
     resolve_measures,
 )
-from agnostic_rand.similarity.preprocess import Sign, reduce_channels
+from agnostic_rand.similarity.overlap import kendall, top_overlap
+from agnostic_rand.similarity.preprocess import MapForm, reduce_channels
 from agnostic_rand.similarity.rank import spearman, spearman_nonzero
+from agnostic_rand.similarity.structural import SSIMOptions, sign_invariant_ssim, ssim
 
 __all__ = [
     "MEASURES",
+    "MapForm",
     "Measure",
     "Pairwise",
-    "Sign",
+    "SSIMOptions",
     "cosine",
+    "hog",
+    "hog_pearson",
+    "hog_spearman",
+    "kendall",
     "pairwise_measure",
     "pearson",
     "reduce_channels",
     "resolve_measure",
     "resolve_measures",
+    "second_moment_mse",
+    "sign_invariant_ssim",
     "spearman",
     "spearman_nonzero",
+    "ssim",
+    "top_overlap",
 ]

@@ -94,6 +94,32 @@ def cosine(first: Array, second: Array) -> Array:
     return compare_cosine(prepare_cosine(first), second)
 
 
+def second_moment_mse(first: Array, second: Array) -> Array:
+    """The mean squared difference after each map is divided by its root mean square.
+
+    A distance, not a similarity: it equals `2 (1 - cosine)`.
+
+    Args:
+        first: Maps `(n, ...)` of any array library of the array API standard.
+        second: Maps of the same shape.
+
+    Returns:
+        `(n,)`, in [0, 4]: 0 for equal maps, 2 for unrelated signed ones, 4 for opposite ones. NaN
+        where a map is zero everywhere or holds NaN.
+
+    Raises:
+        ExplanationError: The shapes differ, or there is nothing to compare.
+
+    Source: the scaling is that of Binder et al. 2023.
+
+    Example:
+        >>> import numpy as np
+        >>> second_moment_mse(np.array([[1.0, -1.0]]), np.array([[-3.0, 3.0]])).round(9)
+        array([4.])
+    """
+    return 2 * (1 - cosine(first, second))
+
+
 def _centred(xp: Any, rows: Array) -> Array:
     exact = precise(xp, rows)
     return exact - xp.mean(exact, axis=1, keepdims=True)

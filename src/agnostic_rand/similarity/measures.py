@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import Array
 from agnostic_rand.errors import ArgumentError, unknown_name
-from agnostic_rand.similarity import linear, rank
-from agnostic_rand.similarity.preprocess import Sign
+from agnostic_rand.similarity import gradients, linear, overlap, rank, structural
+from agnostic_rand.similarity.preprocess import MapForm
 
 Pairwise: TypeAlias = Callable[[Array, Array], Array]
 
@@ -21,9 +21,10 @@ class Measure:
 
     Args:
         name: The snake_case name in results.
-        sign: Whether maps keep their signs.
+        form: The form in which maps come to both halves.
         prepare: Computes from the base maps what every comparison needs.
         compare: Scores maps against what `prepare` returned: `(n,)`, NaN where undefined.
+        distance: Whether larger scores mean less alike.
 
     Example:
         >>> import numpy as np
@@ -34,14 +35,18 @@ class Measure:
     """
 
     name: str
-    sign: Sign
+    form: MapForm
     prepare: Callable[[Array], Any]
     compare: Callable[[Any, Array], Array]
+    distance: bool = False
 
 
-def pairwise_measure(name: str, function: Pairwise, sign: Sign = "signed") -> Measure:
-    """A measure of a plain function `f(a, b) -> (n,)`."""
-    return Measure(name, sign, prepare=_as_they_are, compare=partial(_compare_pairwise, function))
+def pairwise_measure(
+    name: str, function: Pairwise, form: MapForm | None = None, *, distance: bool = False
+) -> Measure:
+    """A measure of a plain function `f(a, b) -> (n,)` on maps in a form (by default signed, channels averaged)."""
+    compare = partial(_compare_pairwise, function)
+    return Measure(name, form or MapForm(), prepare=_as_they_are, compare=compare, distance=distance)
 
 
 def resolve_measure(measure: str | Measure | Pairwise) -> Measure:
@@ -94,15 +99,41 @@ def _compare_pairwise(function: Pairwise, base: Array, maps: Array) -> Array:
     return function(base, maps)
 
 
+def _prepare_hog(prepare: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    return lambda maps: prepare(gradients.hog(maps))
+
+
+def _compare_hog(compare: Callable[[Any, Array], Array]) -> Callable[[Any, Array], Array]:
+    return lambda prepared, maps: compare(prepared, gradients.hog(maps))
+
+
+def _ssim_measure(name: str, form: MapForm, options: structural.SSIMOptions) -> Measure:
+    prepare = partial(structural.prepare_ssim, options=options)
+    return Measure(name, form, prepare, partial(structural.compare_ssim, options=options))
+
+
+_SIGNED, _ABSOLUTE = MapForm(), MapForm("absolute")
+_SCALED = MapForm(normalization="second_moment")
+_PAPER = structural.SSIMOptions(data_range=2.0, sample_covariance=True)
+_SIXT = structural.SSIMOptions(window="uniform", size=5)
+
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("spearman", "signed", rank.prepare_spearman, rank.compare_spearman),
-        Measure("spearman_abs", "absolute", rank.prepare_spearman, rank.compare_spearman),
+        Measure("spearman", _SIGNED, rank.prepare_spearman, rank.compare_spearman),
+        Measure("spearman_abs", _ABSOLUTE, rank.prepare_spearman, rank.compare_spearman),
         pairwise_measure("spearman_nonzero", rank.spearman_nonzero),
-        pairwise_measure("spearman_abs_nonzero", rank.spearman_nonzero, "absolute"),
-        Measure("pearson", "signed", linear.prepare_pearson, linear.compare_pearson),
-        Measure("cosine", "signed", linear.prepare_cosine, linear.compare_cosine),
+        pairwise_measure("spearman_abs_nonzero", rank.spearman_nonzero, _ABSOLUTE),
+        Measure("pearson", _SIGNED, linear.prepare_pearson, linear.compare_pearson),
+        Measure("cosine", _SIGNED, linear.prepare_cosine, linear.compare_cosine),
+        pairwise_measure("kendall", overlap.kendall),
+        pairwise_measure("top_overlap", overlap.top_overlap, _ABSOLUTE),
+        pairwise_measure("mse", linear.second_moment_mse, distance=True),
+        _ssim_measure("ssim", _SCALED, structural.SSIMOptions()),
+        _ssim_measure("ssim_paper", MapForm(normalization="minmax"), _PAPER),
+        pairwise_measure("ssim_sign_invariant", partial(structural.sign_invariant_ssim, options=_SIXT), _SCALED),
+        Measure("hog", _SCALED, _prepare_hog(rank.prepare_spearman), _compare_hog(rank.compare_spearman)),
+        Measure("hog_pearson", _SCALED, _prepare_hog(linear.prepare_pearson), _compare_hog(linear.compare_pearson)),
     )
 }
 """The measures that have a name."""

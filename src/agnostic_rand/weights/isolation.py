@@ -57,5 +57,6 @@ def isolated(adapter: ModelAdapter, isolation: Isolation) -> Iterator[ModelAdapt
                 "your model",
                 expected="the same weights after the run as before it",
                 received=f"other values in {', '.join(changed[:5])}" + (" …" if len(changed) > 5 else ""),
-                fix="Reload the model. Make sure that the explainer does not train or modify it.",
+                fix="Reload the model. Make sure that the explainer uses the model that it is given, and neither "
+                "trains nor modifies it.",
             )

@@ -1,0 +1,203 @@
+"""Structural similarity (SSIM) of two-dimensional maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from agnostic_rand.adapters import Array, HostArray
+from agnostic_rand.arguments import real_number, whole_number
+from agnostic_rand.errors import ArgumentError, ExplanationError
+from agnostic_rand.similarity.rows import is_constant, precise, same_shape
+
+_K1, _K2 = 0.01, 0.03
+
+
+@dataclass(frozen=True)
+class SSIMOptions:
+    """How local statistics are taken.
+
+    Args:
+        window: `"gaussian"` weights (Wang et al. 2004) or `"uniform"` ones.
+        size: The window's side, odd; a smaller map gets the largest odd side that fits.
+        sigma: The Gaussian's standard deviation in pixels.
+        data_range: The difference of the largest and smallest possible values; `None` takes it
+            from each pair of maps.
+        sample_covariance: Whether covariances are divided by the number of pixels minus one.
+
+    Raises:
+        ArgumentError: An option is out of range.
+    """
+
+    window: Literal["gaussian", "uniform"] = "gaussian"
+    size: int = 11
+    sigma: float = 1.5
+    data_range: float | None = None
+    sample_covariance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window not in ("gaussian", "uniform"):
+            raise ArgumentError(
+                "window",
+                expected="'gaussian' or 'uniform'",
+                received=repr(self.window),
+                fix="Leave it out for the Gaussian window.",
+            )
+        whole_number("size", self.size, least=1, example=11)
+        if self.size % 2 == 0:
+            raise ArgumentError("size", expected="an odd side", received=repr(self.size), fix="Pass size=11.")
+        real_number("sigma", self.sigma, least=0, example=1.5, above=True)
+        if self.data_range is not None:
+            real_number("data_range", self.data_range, least=0, example=1.0, above=True)
+
+
+_DEFAULT = SSIMOptions()
+
+
+@dataclass(frozen=True)
+class PreparedWindows:
+    """The local means and variances of base maps, computed once."""
+
+    shape: tuple[int, ...]
+    maps: Array
+    mean: Array
+    square: Array
+    low: Array
+    high: Array
+    constant: Array
+
+
+def prepare_ssim(maps: Array, options: SSIMOptions = _DEFAULT) -> PreparedWindows:
+    """What SSIM needs of the base maps `(n, h, w)`; computed once."""
+    xp, exact = _images(maps)
+    blur = _blur(xp, exact, options)
+    low, high = xp.min(exact, axis=(1, 2)), xp.max(exact, axis=(1, 2))
+    return PreparedWindows(
+        tuple(maps.shape), exact, blur(exact), blur(exact * exact), low, high, _constant(xp, exact)
+    )
+
+
+def compare_ssim(prepared: PreparedWindows, maps: Array, options: SSIMOptions = _DEFAULT) -> Array:
+    """SSIM with the prepared maps, `(n,)`."""
+    xp, exact = _images(maps)
+    blur = _blur(xp, exact, options)
+    mean, square, product = blur(exact), blur(exact * exact), blur(exact * prepared.maps)
+    pixels = _side(exact, options) ** 2
+    unbiased = pixels / (pixels - 1) if options.sample_covariance and pixels > 1 else 1.0
+    variance_a = unbiased * (prepared.square - prepared.mean**2)
+    variance_b = unbiased * (square - mean**2)
+    covariance = unbiased * (product - prepared.mean * mean)
+    span = _span(xp, prepared, exact, options)[:, None, None]
+    c1, c2 = (_K1 * span) ** 2, (_K2 * span) ** 2
+    luminance = (2 * prepared.mean * mean + c1) / (prepared.mean**2 + mean**2 + c1)
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
+    scores = xp.mean(luminance * structure, axis=(1, 2))
+    undefined = prepared.constant | _constant(xp, exact) | ~xp.isfinite(scores)
+    return xp.where(undefined, xp.full_like(scores, xp.nan), xp.clip(scores, -1.0, 1.0))
+
+
+def ssim(first: Array, second: Array, options: SSIMOptions = _DEFAULT) -> Array:
+    """The mean structural similarity of each pair of maps over the region where the window fits.
+
+    Args:
+        first: Maps `(n, h, w)` of any array library of the array API standard.
+        second: Maps of the same shape.
+        options: By default a Gaussian window of 11 pixels and sigma 1.5, population covariance,
+            and the range of each pair.
+
+    Returns:
+        `(n,)`, in [-1, 1]: 1 for equal maps. NaN where a map is constant or holds NaN. Unrelated
+        maps do not score 0 in general: compare with a floor.
+
+    Raises:
+        ExplanationError: The maps are not two-dimensional, or their shapes differ.
+
+    Source: Wang et al. 2004, equation 13; constants K1 = 0.01, K2 = 0.03.
+
+    Example:
+        >>> import numpy as np
+        >>> maps = np.random.default_rng(0).standard_normal((2, 16, 16))
+        >>> ssim(maps, maps)
+        array([1., 1.])
+    """
+    same_shape(first, second)
+    return compare_ssim(prepare_ssim(first, options), second, options)
+
+
+def sign_invariant_ssim(first: Array, second: Array, options: SSIMOptions = _DEFAULT) -> Array:
+    """The larger of SSIM with the second map and with its negative.
+
+    Arguments, errors and the NaN rule are those of `ssim`.
+
+    Source: Sixt et al. 2020, section 5.
+
+    Example:
+        >>> import numpy as np
+        >>> maps = np.random.default_rng(0).standard_normal((1, 16, 16))
+        >>> sign_invariant_ssim(maps, -maps)
+        array([1.])
+    """
+    same_shape(first, second)
+    prepared = prepare_ssim(first, options)
+    xp = array_namespace(first)
+    plain, flipped = compare_ssim(prepared, second, options), compare_ssim(prepared, -second, options)
+    return xp.where(plain >= flipped, plain, flipped)
+
+
+def _images(maps: Array) -> tuple[Any, Array]:
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ExplanationError(
+            "the maps to compare by structure",
+            expected="two-dimensional maps (n, h, w)",
+            received=f"shape {tuple(maps.shape)}",
+            fix="Reduce the channels first, or use a rank correlation for inputs that are not images.",
+        )
+    xp = array_namespace(maps)
+    return xp, precise(xp, maps)
+
+
+def _constant(xp: Any, maps: Array) -> Array:
+    return is_constant(xp, xp.reshape(maps, (maps.shape[0], -1)))
+
+
+def _span(xp: Any, prepared: PreparedWindows, maps: Array, options: SSIMOptions) -> Array:
+    if options.data_range is not None:
+        return xp.full_like(prepared.low, options.data_range)
+    high, low = xp.max(maps, axis=(1, 2)), xp.min(maps, axis=(1, 2))
+    return xp.where(high > prepared.high, high, prepared.high) - xp.where(low < prepared.low, low, prepared.low)
+
+
+def _side(maps: Array, options: SSIMOptions) -> int:
+    fitting = int(min(options.size, maps.shape[1], maps.shape[2]))
+    return fitting if fitting % 2 else fitting - 1
+
+
+def _blur(xp: Any, maps: Array, options: SSIMOptions) -> Any:
+    """The local weighted mean over the region where the window fits, as two matrix products."""
+    kernel = _kernel(_side(maps, options), options)
+    rows, columns = (
+        xp.asarray(_band(size, kernel), dtype=maps.dtype, device=device(maps)) for size in maps.shape[1:]
+    )
+    across = xp.matrix_transpose(columns)
+
+    def blur(values: Array) -> Array:
+        return xp.matmul(xp.matmul(rows, values), across)
+
+    return blur
+
+
+def _kernel(side: int, options: SSIMOptions) -> HostArray:
+    offsets = np.arange(side) - side // 2
+    weights = np.exp(-0.5 * (offsets / options.sigma) ** 2) if options.window == "gaussian" else np.ones(side)
+    normalized: HostArray = weights / weights.sum()
+    return normalized
+
+
+def _band(size: int, kernel: HostArray) -> HostArray:
+    band = np.zeros((size - len(kernel) + 1, size))
+    for row in range(band.shape[0]):
+        band[row, row : row + len(kernel)] = kernel
+    return band
