@@ -12,7 +12,7 @@ from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.errors import NonFiniteOutputError
 from agnostic_rand.explainers import Explainer, ExplanationContext
-from agnostic_rand.maps import scoring_maps
+from agnostic_rand.explaining import explain_batch
 from agnostic_rand.output_change import OutputChange, OutputTally
 from agnostic_rand.similarity import MapForm, Measure
 from agnostic_rand.targets import best_class
@@ -40,6 +40,10 @@ class Progress:
 ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
+Observer: TypeAlias = Callable[[str, ExplanationContext, Mapping[MapForm, Array]], None]
+"""`observe(explainer's name, where the batch stands, its maps by form)`."""
+
+
 @dataclass(frozen=True)
 class CascadeSettings:
     """What a run does besides the plan.
@@ -50,6 +54,7 @@ class CascadeSettings:
         batch_size: How many samples the model takes at once.
         channel_axis: Where inputs keep their channels.
         progress: Called after each explained batch, or `None`.
+        observe: Sees every batch of maps, in the forms of the measures, or `None`.
         shard_bytes: The memory that base maps may take at once.
     """
 
@@ -58,6 +63,7 @@ class CascadeSettings:
     batch_size: int
     channel_axis: int
     progress: ProgressCallback | None = None
+    observe: Observer | None = None
     shard_bytes: int = SHARD_BYTES
 
 
@@ -151,7 +157,7 @@ class _ShardRun:
         context = replace(self.context, draw=-1, step=-1, first_sample=start)
         prepared = {}
         for explainer in self.explainers:
-            forms = self._explain(view, explainer, native, chosen, context, place)
+            forms = self._explain(view, explainer, chosen, context, place)
             prepared[explainer.name] = {m.name: m.prepare(forms[m.form]) for m in self.settings.measures}
         outputs = self._finite_outputs(view, native, place)
         return _Batch(start, native, fixed, outputs, prepared)
@@ -162,7 +168,7 @@ class _ShardRun:
         context = replace(self.context, draw=draw, step=step, first_sample=batch.start)
         stop = batch.start + batch.inputs.shape[0]
         for explainer in self.explainers:
-            forms = self._explain(view, explainer, batch.inputs, targets, context, place)
+            forms = self._explain(view, explainer, targets, context, place)
             for measure in self.settings.measures:
                 score = measure.compare(batch.prepared[explainer.name][measure.name], forms[measure.form])
                 self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
@@ -177,27 +183,17 @@ class _ShardRun:
         self,
         view: BatchView,
         explainer: Explainer,
-        inputs: Array,
         targets: Array,
         context: ExplanationContext,
         place: str,
     ) -> dict[MapForm, Array]:
-        where = f"{place}, samples {context.first_sample} to {context.first_sample + inputs.shape[0] - 1}"
-        try:
-            maps = explainer.explain(view, inputs, targets, context)
-        except Exception as error:
-            error.add_note(f"While {explainer.name!r} explained {where}.")
-            raise
-        maps, axis = scoring_maps(
-            maps,
-            tuple(inputs.shape),
-            self.settings.channel_axis,
-            self.adapter,
-            f"{explainer.name!r} on {where}",
-        )
+        maps, axis = explain_batch(view, explainer, targets, context, place)
         forms = {measure.form for measure in self.settings.measures}
+        applied = {form: form.apply(maps, axis) for form in forms}
+        if self.settings.observe is not None:
+            self.settings.observe(explainer.name, context, applied)
         self.ticker.tick(explainer.name)
-        return {form: form.apply(maps, axis) for form in forms}
+        return applied
 
     def _finite_outputs(self, view: BatchView, inputs: Array, place: str) -> HostArray:
         outputs = self.adapter.to_numpy(view.predict(inputs)).astype(np.float64)

@@ -1,5 +1,19 @@
-"""With how much certainty a score is known."""
+"""With how much certainty a score is known, against which floor, and what follows."""
 
 from agnostic_rand.statistics.bootstrap import crossed_bootstrap
+from agnostic_rand.statistics.floors import Floors, measure_floors
+from agnostic_rand.statistics.random_effects import MeanEstimate, estimate_mean
+from agnostic_rand.statistics.verdict import DEFAULT_MARGIN, Outcome, Verdict, holm_levels, judge
 
-__all__ = ["crossed_bootstrap"]
+__all__ = [
+    "DEFAULT_MARGIN",
+    "Floors",
+    "MeanEstimate",
+    "Outcome",
+    "Verdict",
+    "crossed_bootstrap",
+    "estimate_mean",
+    "holm_levels",
+    "judge",
+    "measure_floors",
+]

@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     BOOTSTRAP = 3
     TRAINING = 4
     FLOOR = 5
+    TARGETS = 6
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""One randomization of one subject, for several explainers that share what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agnostic_rand.adapters import HostArray, ModelAdapter
+from agnostic_rand.checks.guards import GUARD_SAMPLES, GuardReport, guard, survived_exactly
+from agnostic_rand.checks.subject import Subject
+from agnostic_rand.engine import CascadeSettings, Observer, run_cascade
+from agnostic_rand.errors import ArgumentError
+from agnostic_rand.explainers import Explainer, ExplanationContext
+from agnostic_rand.results import RandomizationResult
+from agnostic_rand.similarity import Measure
+from agnostic_rand.targets import frozen_targets
+from agnostic_rand.weights import RandomizationStrategy
+
+
+def randomize_and_explain(
+    subject: Subject,
+    explainers: Sequence[Explainer],
+    strategy: RandomizationStrategy,
+    *,
+    draws: int,
+    measures: tuple[Measure, ...],
+    observe: Observer | None = None,
+) -> tuple[RandomizationResult, ...]:
+    """The results of all explainers, in their order, from one pass over draws and steps.
+
+    Args:
+        subject: The model and the data.
+        explainers: With distinct names. Those that are bound to the model force the in-place
+            isolation on all.
+        strategy: Which layers are randomized and how.
+        draws: How often each step is drawn.
+        measures: How maps are compared.
+        observe: Sees every batch of maps, or `None`.
+
+    Raises:
+        AgnosticRandError: An explainer, its maps or a random model cannot be used.
+    """
+    names = [explainer.name for explainer in explainers]
+    if len(set(names)) < len(names):
+        raise ArgumentError(
+            "explainers",
+            expected="explainers with names of their own",
+            received=repr(names),
+            fix="Pass a dictionary {name: explainer}, or give functions different names.",
+        )
+    plan = strategy.plan(subject.adapter.layers())
+    settings = CascadeSettings(
+        measures=measures,
+        draws=draws,
+        batch_size=subject.options.batch_size,
+        channel_axis=subject.channel_axis,
+        progress=subject.options.progress,
+        observe=observe,
+    )
+    with subject.working(explainers) as working, subject.randomizer(working, plan) as randomizer:
+        adapter = subject.activated(working)
+        context, targets = subject.context(), subject.targets(adapter)
+        guarded = [_guarded(subject, adapter, one, targets, context, measures) for one in explainers]
+        inputs = subject.samples.inputs
+        record = run_cascade(adapter, explainers, inputs, targets, randomizer, plan, context, settings)
+        unchanged = randomizer.unchanged
+    coverage = max(step.coverage for step in plan.steps)
+    described: dict[str, Any] = {
+        "strategy": repr(strategy),
+        "statistics": plan.statistics,
+        "fresh": plan.fresh,
+        "excluded": list(plan.excluded),
+        "draws": draws,
+        "measures": {measure.name: repr(measure.form) for measure in measures},
+        "unchanged_layers": list(unchanged),
+        **subject.described(explainers),
+    }
+    results = []
+    for explainer, report in zip(explainers, guarded, strict=True):
+        unbound = survived_exactly(record.scores[explainer.name], record.outputs, coverage)
+        results.append(
+            RandomizationResult(
+                explainer=explainer.name,
+                scores=record.scores[explainer.name],
+                steps=plan.steps,
+                outputs=record.outputs,
+                seed=subject.streams.seed,
+                settings={"explainer": repr(explainer), **described},
+                versions=subject.versions(),
+                self_similarity=report.self_similarity,
+                findings=(*report.findings, *([unbound] if unbound else [])),
+            )
+        )
+    return tuple(results)
+
+
+def _guarded(
+    subject: Subject,
+    adapter: ModelAdapter,
+    explainer: Explainer,
+    targets: HostArray | str,
+    context: ExplanationContext,
+    measures: tuple[Measure, ...],
+) -> GuardReport:
+    inputs = subject.samples.inputs[:GUARD_SAMPLES]
+    if isinstance(targets, str):
+        targets = frozen_targets(adapter, inputs, GUARD_SAMPLES)
+    return guard(adapter, explainer, inputs, targets[:GUARD_SAMPLES], context, measures)

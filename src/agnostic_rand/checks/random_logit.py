@@ -1,0 +1,146 @@
+"""Random logit: does the explanation depend on the class that it explains?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from agnostic_rand.adapters import HostArray, ModelAdapter
+from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.errors import ArgumentError, InputError
+from agnostic_rand.explainers import Explainer, ExplainerLike, resolve_explainer
+from agnostic_rand.explaining import explain_batch, explained_batches
+from agnostic_rand.samples import ArrayLike
+from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+from agnostic_rand.targets import outputs_of
+from agnostic_rand.weights import Purpose
+
+_DEFAULT_OPTIONS = RunOptions()
+
+
+@dataclass(frozen=True)
+class RandomLogitMetric:
+    """How alike the maps of a sample's class and of another class are; lower depends more on the class.
+
+    Score: `rho(map(x; class y), map(x; class y'))`, the model as it is. It says nothing about the
+    model's weights, and noise that is drawn for each class scores 0.
+
+    Args:
+        model: As in `ModelRandomizationMetric`.
+        inputs: As in `ModelRandomizationMetric`.
+        targets: Class indices `(n,)` or one-hot labels; `None` for the model's predictions.
+        off_class: `"one"` other class drawn for each sample (as Sixt et al. 2020), or `"all"`.
+        measures: How maps are compared.
+        options: How the model is run.
+
+    Raises:
+        ArgumentError: `off_class` is neither.
+
+    Source: Sixt et al. 2020, section 5.
+
+    Example:
+        >>> import agnostic_rand as ar, numpy as np, torch
+        >>> net, x = torch.nn.Linear(4, 3), np.eye(4, dtype="float32")
+        >>> ar.RandomLogitMetric(net, x, off_class="all").evaluate("input_map")
+        1.0
+    """
+
+    model: Any
+    inputs: ArrayLike
+    targets: ArrayLike = None
+    off_class: Literal["one", "all"] = "one"
+    measures: tuple[str | Measure | Pairwise, ...] = ("ssim_sign_invariant", "spearman")
+    options: RunOptions = _DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        if self.off_class not in ("one", "all"):
+            raise ArgumentError(
+                "off_class",
+                expected="'one' or 'all'",
+                received=repr(self.off_class),
+                fix="Pass off_class='all' to compare with every other class.",
+            )
+
+    def evaluate(self, explainer: ExplainerLike) -> float:
+        """The mean of the first measure over classes and samples; NaN where none is defined."""
+        scores = next(iter(self.run(explainer).scores.values()))
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+
+    def run(self, explainer: ExplainerLike) -> CheckResult:
+        """The scores by other class and sample.
+
+        Args:
+            explainer: As in `ModelRandomizationMetric.evaluate`.
+
+        Raises:
+            InputError: The model has a single output.
+            AgnosticRandError: The model, the data or the explainer cannot be used.
+        """
+        resolved = resolve_explainer(explainer)
+        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
+        measures = resolve_measures(_fitting(self.measures, subject))
+        with subject.working([resolved]) as working:
+            adapter = subject.activated(working)
+            labels = subject.fixed_targets(adapter)
+            others = self._others(adapter, subject, labels)
+            scores = _compared(adapter, resolved, subject, labels, others, measures)
+        return CheckResult(
+            check="random_logit",
+            explainer=resolved.name,
+            dimensions={"off_class": tuple(range(len(others))), "sample": tuple(range(len(labels)))},
+            scores=scores,
+            meaning="a high score says that the map hardly depends on the class",
+            seed=subject.streams.seed,
+            settings={"off_class": self.off_class, **subject.described([resolved])},
+            versions=subject.versions(),
+        )
+
+    def _others(self, adapter: ModelAdapter, subject: Subject, labels: HostArray) -> HostArray:
+        """Other classes than the labels, `(number, n)`."""
+        classes = int(outputs_of(adapter, adapter.asarray(subject.samples.inputs[:1])).shape[1])
+        if classes < 2:
+            raise InputError(
+                "the model",
+                expected="at least two outputs, of which another can be explained",
+                received="a single output",
+                fix="Use the model randomization checks for models with one output.",
+            )
+        if self.off_class == "all":
+            return np.stack([(labels + shift) % classes for shift in range(1, classes)])
+        rng = subject.streams.generator(Purpose.TARGETS)
+        return ((labels + rng.integers(1, classes, len(labels))) % classes)[None]
+
+
+def _fitting(measures: tuple[str | Measure | Pairwise, ...], subject: Subject) -> list[str | Measure | Pairwise]:
+    """The measures without those of structure where the inputs are no images."""
+    if subject.samples.inputs.ndim in (3, 4):
+        return list(measures)
+    return [
+        measure for measure in measures if not (isinstance(measure, str) and measure.startswith(("ssim", "hog")))
+    ]
+
+
+def _compared(
+    adapter: ModelAdapter,
+    explainer: Explainer,
+    subject: Subject,
+    labels: HostArray,
+    others: HostArray,
+    measures: tuple[Measure, ...],
+) -> dict[str, HostArray]:
+    scores = {measure.name: np.full(others.shape, np.nan) for measure in measures}
+    inputs, context = subject.samples.inputs, subject.context()
+    for batch in explained_batches(adapter, explainer, inputs, labels, context, "the trained model"):
+        prepared = {m.name: m.prepare(m.form.apply(batch.maps, batch.channel_axis)) for m in measures}
+        for number, classes in enumerate(others):
+            # A step of its own for each class: a control draws other noise for it.
+            place = replace(context, first_sample=batch.start, draw=0, step=number)
+            targets = adapter.asarray(classes[batch.rows])
+            maps, axis = explain_batch(batch.view, explainer, targets, place, "another class")
+            for measure in measures:
+                score = measure.compare(prepared[measure.name], measure.form.apply(maps, axis))
+                scores[measure.name][number, batch.rows] = adapter.to_numpy(score)
+    return scores

@@ -1,0 +1,187 @@
+"""What every check is about: a model, data, and how both are run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from agnostic_rand.activation import Activation, with_activation
+from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
+from agnostic_rand.arguments import whole_number
+from agnostic_rand.engine import ProgressCallback
+from agnostic_rand.errors import ArgumentError
+from agnostic_rand.explainers import Explainer, ExplanationContext, bound_model
+from agnostic_rand.random_state import preserved_random_state
+from agnostic_rand.samples import ArrayLike, Samples, read_samples
+from agnostic_rand.targets import DYNAMIC, check_labels, frozen_targets, outputs_of
+from agnostic_rand.weights import Isolation, Plan, Randomizer, Streams, isolated, resolve_isolation
+
+CALIBRATION_SAMPLES = 256
+"""How many of the inputs `statistics="recalibrate"` uses, in one batch, whatever the batch size."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a model is run, the same for every check.
+
+    Args:
+        batch_size: The number of samples the model takes at once; scores do not depend on it.
+        activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
+            are. Functions and bound objects see the model itself.
+        seed: The root of all randomness; `None` takes a fresh one, which the result records.
+        isolation: `"clone"` randomizes a copy, `"in_place"` the model itself and restores it bit
+            for bit, also after an exception. `None` chooses the copy, or `"in_place"` for an
+            explainer object that is bound to the model.
+        backend: As in `agnostic_rand.adapt`.
+        forward: As in `agnostic_rand.adapt`.
+        channel_axis: Where inputs keep their channels; `None` for the framework's convention.
+        progress: Called with a `Progress` after each explained batch.
+    """
+
+    batch_size: int = 64
+    activation: Activation = None
+    seed: int | None = None
+    isolation: str | None = None
+    backend: str | None = None
+    forward: Forward | None = None
+    channel_axis: int | None = None
+    progress: ProgressCallback | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and data that were read and checked.
+
+    Args:
+        adapter: The caller's model.
+        samples: The data.
+        policy: `"labels"`, `"frozen prediction"` or `"dynamic"`.
+        streams: The root of randomness.
+        options: How the model is run.
+    """
+
+    adapter: ModelAdapter
+    samples: Samples
+    policy: str
+    streams: Streams
+    options: RunOptions
+
+    @classmethod
+    def open(cls, model: Any, inputs: ArrayLike, targets: ArrayLike, options: RunOptions) -> Subject:
+        """Read the data, open the adapter, and refuse what cannot be explained.
+
+        Raises:
+            AgnosticRandError: The model, the data or an option cannot be used.
+        """
+        whole_number("batch_size", options.batch_size, least=1, example=64)
+        resolve_isolation(options.isolation, bound=False)
+        streams = Streams.ensure(options.seed)
+        policy = targets if isinstance(targets, str) else None
+        first = adapt(model, backend=options.backend, forward=options.forward)
+        with_activation(first, options.activation)
+        with preserved_random_state(first):
+            samples = read_samples(inputs, None if policy else targets, first)
+            adapter = adapt(
+                model, backend=options.backend, example_inputs=samples.inputs[:1], forward=options.forward
+            )
+            outputs = outputs_of(adapter, adapter.asarray(samples.inputs[:1]))
+        if samples.targets is not None:
+            check_labels(samples.targets, outputs.shape[1])
+        return cls(adapter, samples, _target_policy(policy, samples), streams, options)
+
+    @property
+    def channel_axis(self) -> int:
+        """Where inputs keep their channels."""
+        return self.adapter.channel_axis if self.options.channel_axis is None else self.options.channel_axis
+
+    def context(self) -> ExplanationContext:
+        """Where explainers get their randomness."""
+        return ExplanationContext(self.streams, self.options.batch_size, self.channel_axis)
+
+    def isolation(self, explainers: Sequence[Explainer]) -> Isolation:
+        """Whose weights change when these explainers are checked.
+
+        Raises:
+            ArgumentError: An explainer is bound to another model, or cannot see a copy.
+        """
+        bound = [explainer for explainer in explainers if bound_model(explainer) is not None]
+        for explainer in bound:
+            if bound_model(explainer) is not self.adapter.native:
+                raise ArgumentError(
+                    f"the explainer {explainer.name!r}",
+                    expected="an object that is bound to the model under test",
+                    received="an object that holds another model",
+                    fix="Build the explainer with the very model that you pass to the check.",
+                )
+        return resolve_isolation(self.options.isolation, bound=bool(bound))
+
+    @contextmanager
+    def working(self, explainers: Sequence[Explainer]) -> Iterator[ModelAdapter]:
+        """The adapter whose weights may change; afterwards the caller's model and generators are as before."""
+        isolation = self.isolation(explainers)
+        with preserved_random_state(self.adapter), isolated(self.adapter, isolation) as working:
+            yield working
+
+    def activated(self, adapter: ModelAdapter) -> ModelAdapter:
+        """The adapter with the activation that was asked for."""
+        return with_activation(adapter, self.options.activation)
+
+    def randomizer(self, working: ModelAdapter, plan: Plan) -> Randomizer:
+        """What puts the working model into the states of a plan."""
+        calibration = None
+        if plan.statistics == "recalibrate":
+            calibration = working.asarray(self.samples.inputs[:CALIBRATION_SAMPLES])
+        trained = None if working is self.adapter else self.adapter
+        return Randomizer(working, plan, self.streams, trained=trained, calibration=calibration)
+
+    def targets(self, adapter: ModelAdapter) -> HostArray | str:
+        """The classes to explain `(n,)`, or `"dynamic"`."""
+        return DYNAMIC if self.policy == DYNAMIC else self.fixed_targets(adapter)
+
+    def fixed_targets(self, adapter: ModelAdapter) -> HostArray:
+        """The labels `(n,)`, or the trained model's predictions where there are none."""
+        if self.samples.targets is not None:
+            return self.samples.targets
+        return frozen_targets(adapter, self.samples.inputs, self.options.batch_size)
+
+    def described(self, explainers: Sequence[Explainer]) -> dict[str, Any]:
+        """What a result records of all this, as plain values."""
+        layers = self.adapter.layers()
+        return {
+            "targets": self.policy,
+            "samples": len(self.samples),
+            "input_shape": list(self.samples.inputs.shape[1:]),
+            "batch_size": self.options.batch_size,
+            "activation": self.options.activation,
+            "channel_axis": self.channel_axis,
+            "isolation": self.isolation(explainers),
+            "framework": self.adapter.framework,
+            "layer_order": self.adapter.order_source,
+            "parameters": sum(layer.size for layer in layers),
+            "tied": {layer.name: list(layer.aliases) for layer in layers if layer.aliases},
+        }
+
+    def versions(self) -> dict[str, str]:
+        """The versions of what the scores depend on."""
+        versions = {"python": platform.python_version()}
+        for package in ("agnostic-rand", "numpy", "scipy", self.adapter.framework):
+            try:
+                versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return versions
+
+
+def _target_policy(policy: str | None, samples: Samples) -> str:
+    if policy not in (None, DYNAMIC):
+        raise ArgumentError(
+            "targets",
+            expected="labels, None or 'dynamic'",
+            received=repr(policy),
+            fix="Pass targets='dynamic' to explain the current model's prediction at each step.",
+        )
+    return policy or ("frozen prediction" if samples.targets is None else "labels")
