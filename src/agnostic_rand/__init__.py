@@ -14,11 +14,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from agnostic_rand import adapters, errors, explainers, similarity
     from agnostic_rand.adapters import BackendInfo, adapt, backends
-    from agnostic_rand.checks import ModelRandomizationMetric, explain
+    from agnostic_rand.check import sanity_check
+    from agnostic_rand.check_result import CheckResult
+    from agnostic_rand.checks import (
+        ActivationScale,
+        DataRandomization,
+        EfficientMPRT,
+        Faithfulness,
+        ModelRandomizationMetric,
+        ParameterNoise,
+        RandomLogitMetric,
+        Repeatability,
+        RunOptions,
+        SmoothMPRT,
+        explain,
+    )
     from agnostic_rand.engine import Progress
     from agnostic_rand.errors import AgnosticRandError
     from agnostic_rand.results import RandomizationResult
+    from agnostic_rand.sanity_report import SanityReport
     from agnostic_rand.similarity import Measure
+    from agnostic_rand.training import TrainingOptions
     from agnostic_rand.weights import (
         CascadingRandomization,
         FullRandomization,
@@ -36,6 +52,19 @@ if TYPE_CHECKING:
 
 _SUBMODULES = ("adapters", "errors", "explainers", "similarity", "testing")
 _HOMES = {
+    "sanity_check": "check",
+    "TrainingOptions": "training",
+    "SanityReport": "sanity_report",
+    "CheckResult": "check_result",
+    "SmoothMPRT": "checks",
+    "RunOptions": "checks",
+    "Repeatability": "checks",
+    "RandomLogitMetric": "checks",
+    "ParameterNoise": "checks",
+    "Faithfulness": "checks",
+    "EfficientMPRT": "checks",
+    "DataRandomization": "checks",
+    "ActivationScale": "checks",
     "AgnosticRandError": "errors",
     "BackendInfo": "adapters",
     "CascadingRandomization": "weights",
@@ -60,9 +89,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "ActivationScale",
     "AgnosticRandError",
     "BackendInfo",
     "CascadingRandomization",
+    "CheckResult",
+    "DataRandomization",
+    "EfficientMPRT",
+    "Faithfulness",
     "FullRandomization",
     "GaussianNoise",
     "IndependentRandomization",
@@ -71,12 +105,19 @@ __all__ = [
     "ModelRandomizationMetric",
     "MultiplicativeNoise",
     "NativeInit",
+    "ParameterNoise",
     "Permute",
     "PoissonNoise",
     "Progress",
     "ProgressiveLayerRandomization",
+    "RandomLogitMetric",
     "RandomizationResult",
     "Reinitialize",
+    "Repeatability",
+    "RunOptions",
+    "SanityReport",
+    "SmoothMPRT",
+    "TrainingOptions",
     "Uniform",
     "__version__",
     "adapt",
@@ -85,6 +126,7 @@ __all__ = [
     "errors",
     "explain",
     "explainers",
+    "sanity_check",
     "similarity",
 ]
 

@@ -64,3 +64,4 @@ class PluginHooks:
 
         What is made is anything that may be passed as an explainer.
         """
+        raise NotImplementedError

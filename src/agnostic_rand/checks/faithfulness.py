@@ -15,7 +15,7 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import InputError
-from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import Explainer, ExplainerLike, resolve_explainer
 from agnostic_rand.explainers.folding import chosen_outputs, folded
 from agnostic_rand.explaining import ExplainedBatch, explained_batches
 from agnostic_rand.samples import ArrayLike
@@ -67,29 +67,35 @@ class Faithfulness:
             InputError: The inputs are no images.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        resolved = resolve_explainer(explainer)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        grid = _Grid.of(subject.samples.inputs, subject.channel_axis, self.patch)
-        steps = min(self.steps, grid.count)
-        curve = np.full((steps, len(subject.samples)), np.nan)
-        with subject.working([resolved]) as working:
-            adapter = with_activation(working, "softmax")
-            labels = subject.fixed_targets(adapter)
-            batches = explained_batches(
-                adapter, resolved, subject.samples.inputs, labels, subject.context(), "the trained model"
-            )
-            for batch in batches:
-                curve[:, batch.rows] = _curve(adapter, batch, subject, grid, steps)
-        return CheckResult(
-            check="faithfulness",
-            explainer=resolved.name,
-            dimensions={"patches": tuple(range(1, steps + 1)), "sample": tuple(range(len(labels)))},
-            scores={"probability": curve},
-            meaning="a low score says that the output depends on what the map points at",
-            seed=subject.streams.seed,
-            settings={"patch": grid.side, "steps": steps, **subject.described([resolved])},
-            versions=subject.versions(),
+        return faithfulness_of(subject, resolve_explainer(explainer), patch=self.patch, steps=self.steps)
+
+
+def faithfulness_of(
+    subject: Subject, explainer: Explainer, *, patch: int | None = None, steps: int = 30
+) -> CheckResult:
+    """The check on a subject that was read already; see `Faithfulness`."""
+    grid = _Grid.of(subject.samples.inputs, subject.channel_axis, patch)
+    steps = min(steps, grid.count)
+    curve = np.full((steps, len(subject.samples)), np.nan)
+    with subject.working([explainer]) as working:
+        adapter = with_activation(working, "softmax")
+        labels = subject.fixed_targets(adapter)
+        batches = explained_batches(
+            adapter, explainer, subject.samples.inputs, labels, subject.context(), "the trained model"
         )
+        for batch in batches:
+            curve[:, batch.rows] = _curve(adapter, batch, subject, grid, steps)
+    return CheckResult(
+        check="faithfulness",
+        explainer=explainer.name,
+        dimensions={"patches": tuple(range(1, steps + 1)), "sample": tuple(range(len(labels)))},
+        scores={"probability": curve},
+        meaning="a low score says that the output depends on what the map points at",
+        seed=subject.streams.seed,
+        settings={"patch": grid.side, "steps": steps, **subject.described([explainer])},
+        versions=subject.versions(),
+    )
 
 
 @dataclass(frozen=True)

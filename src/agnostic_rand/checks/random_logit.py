@@ -79,39 +79,47 @@ class RandomLogitMetric:
             InputError: The model has a single output.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        resolved = resolve_explainer(explainer)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures = resolve_measures(_fitting(self.measures, subject))
-        with subject.working([resolved]) as working:
-            adapter = subject.activated(working)
-            labels = subject.fixed_targets(adapter)
-            others = self._others(adapter, subject, labels)
-            scores = _compared(adapter, resolved, subject, labels, others, measures)
-        return CheckResult(
-            check="random_logit",
-            explainer=resolved.name,
-            dimensions={"off_class": tuple(range(len(others))), "sample": tuple(range(len(labels)))},
-            scores=scores,
-            meaning="a high score says that the map hardly depends on the class",
-            seed=subject.streams.seed,
-            settings={"off_class": self.off_class, **subject.described([resolved])},
-            versions=subject.versions(),
-        )
+        return random_logit_of(subject, resolve_explainer(explainer), self.off_class, measures)
 
-    def _others(self, adapter: ModelAdapter, subject: Subject, labels: HostArray) -> HostArray:
-        """Other classes than the labels, `(number, n)`."""
-        classes = int(outputs_of(adapter, adapter.asarray(subject.samples.inputs[:1])).shape[1])
-        if classes < 2:
-            raise InputError(
-                "the model",
-                expected="at least two outputs, of which another can be explained",
-                received="a single output",
-                fix="Use the model randomization checks for models with one output.",
-            )
-        if self.off_class == "all":
-            return np.stack([(labels + shift) % classes for shift in range(1, classes)])
-        rng = subject.streams.generator(Purpose.TARGETS)
-        return ((labels + rng.integers(1, classes, len(labels))) % classes)[None]
+
+def random_logit_of(
+    subject: Subject, explainer: Explainer, off_class: Literal["one", "all"], measures: tuple[Measure, ...]
+) -> CheckResult:
+    """The check on a subject that was read already; see `RandomLogitMetric`."""
+    with subject.working([explainer]) as working:
+        adapter = subject.activated(working)
+        labels = subject.fixed_targets(adapter)
+        others = _other_classes(adapter, subject, labels, off_class)
+        scores = _compared(adapter, explainer, subject, labels, others, measures)
+    return CheckResult(
+        check="random_logit",
+        explainer=explainer.name,
+        dimensions={"off_class": tuple(range(len(others))), "sample": tuple(range(len(labels)))},
+        scores=scores,
+        meaning="a high score says that the map hardly depends on the class",
+        seed=subject.streams.seed,
+        settings={"off_class": off_class, **subject.described([explainer])},
+        versions=subject.versions(),
+    )
+
+
+def _other_classes(adapter: ModelAdapter, subject: Subject, labels: HostArray, off_class: str) -> HostArray:
+    """Other classes than the labels, `(number, n)`."""
+    classes = int(outputs_of(adapter, adapter.asarray(subject.samples.inputs[:1])).shape[1])
+    if classes < 2:
+        raise InputError(
+            "the model",
+            expected="at least two outputs, of which another can be explained",
+            received="a single output",
+            fix="Use the model randomization checks for models with one output.",
+        )
+    if off_class == "all":
+        return np.stack([(labels + shift) % classes for shift in range(1, classes)])
+    rng = subject.streams.generator(Purpose.TARGETS)
+    others: HostArray = (labels + rng.integers(1, classes, len(labels))) % classes
+    return others[None]
 
 
 def _fitting(measures: tuple[str | Measure | Pairwise, ...], subject: Subject) -> list[str | Measure | Pairwise]:

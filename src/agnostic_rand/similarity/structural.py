@@ -167,7 +167,9 @@ def _span(xp: Any, prepared: PreparedWindows, maps: Array, options: SSIMOptions)
     if options.data_range is not None:
         return xp.full_like(prepared.low, options.data_range)
     high, low = xp.max(maps, axis=(1, 2)), xp.min(maps, axis=(1, 2))
-    return xp.where(high > prepared.high, high, prepared.high) - xp.where(low < prepared.low, low, prepared.low)
+    span = xp.where(high > prepared.high, high, prepared.high) - xp.where(low < prepared.low, low, prepared.low)
+    # Two constant maps of one value have no range; their score is undefined whatever it is.
+    return xp.where(span > 0, span, xp.ones_like(span))
 
 
 def _side(maps: Array, options: SSIMOptions) -> int:

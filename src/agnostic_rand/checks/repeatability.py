@@ -1,0 +1,85 @@
+"""Repeatability: how alike are the explanations of models that were trained alike?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from agnostic_rand.adapters import adapt
+from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.pairs import compared_models
+from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.errors import ArgumentError
+from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.samples import ArrayLike
+from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+
+_DEFAULT_OPTIONS = RunOptions()
+
+
+@dataclass(frozen=True)
+class Repeatability:
+    """How alike the maps of independently trained models are: the ceiling of what training can decide.
+
+    Args:
+        models: At least two models of one framework, trained alike.
+        inputs: As in `ModelRandomizationMetric`.
+        targets: Class indices `(n,)` or one-hot labels; `None` for the first model's predictions.
+        measures: How maps are compared.
+        options: How the models are run.
+
+    Raises:
+        ArgumentError: There are fewer than two models.
+
+    Source: Arun et al. 2021.
+    """
+
+    models: Sequence[Any]
+    inputs: ArrayLike
+    targets: ArrayLike = None
+    measures: tuple[str | Measure | Pairwise, ...] = ("spearman", "ssim")
+    options: RunOptions = _DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.models, Sequence) or len(self.models) < 2:
+            raise ArgumentError(
+                "models",
+                expected="a list of at least two models",
+                received=f"{len(self.models)}" if isinstance(self.models, Sequence) else repr(type(self.models)),
+                fix="Train the same architecture again from another seed.",
+            )
+
+    def run(self, explainer: ExplainerLike) -> CheckResult:
+        """The scores by pair of models and sample.
+
+        Args:
+            explainer: As in `ModelRandomizationMetric.evaluate`; not one that is bound to a model.
+
+        Raises:
+            AgnosticRandError: A model, the data or the explainer cannot be used.
+        """
+        resolved = resolve_explainer(explainer)
+        subject = Subject.open(self.models[0], self.inputs, self.targets, self.options)
+        example = subject.samples.inputs[:1]
+        adapters = [
+            adapt(model, backend=self.options.backend, example_inputs=example, forward=self.options.forward)
+            for model in self.models
+        ]
+        measures = resolve_measures(self.measures)
+        pairs = list(combinations(range(len(adapters)), 2))
+        with subject.working([]):
+            parts = [compared_models(subject, adapters[i], adapters[j], resolved, measures) for i, j in pairs]
+        return CheckResult(
+            check="repeatability",
+            explainer=resolved.name,
+            dimensions={"pair": tuple(pairs), "sample": tuple(range(len(subject.samples)))},
+            scores={measure.name: np.stack([part[measure.name] for part in parts]) for measure in measures},
+            meaning="a high score says that training alike gives maps alike",
+            seed=subject.streams.seed,
+            settings={"models": len(adapters), **subject.described([])},
+            versions=subject.versions(),
+        )

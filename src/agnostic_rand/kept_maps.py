@@ -1,0 +1,49 @@
+"""Maps that a run keeps aside, for floors: those of the first samples, trained and fully random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.explainers import ExplanationContext
+from agnostic_rand.similarity import MapForm, Measure
+from agnostic_rand.statistics import Floors, measure_floors
+
+FLOOR_SAMPLES = 64
+"""How many samples floors are computed on."""
+
+
+@dataclass
+class KeptMaps:
+    """An observer of a run.
+
+    Args:
+        adapter: Brings maps to the host.
+        last_step: The step whose maps are kept beside the trained model's.
+        limit: How many samples are kept.
+    """
+
+    adapter: ModelAdapter
+    last_step: int
+    limit: int = FLOOR_SAMPLES
+    _parts: dict[tuple[str, int, MapForm], list[HostArray]] = field(default_factory=dict)
+
+    def observe(self, explainer: str, context: ExplanationContext, forms: Mapping[MapForm, Array]) -> None:
+        """Keep a batch's maps if they are among those that are wanted."""
+        room = self.limit - context.first_sample
+        if room <= 0 or context.step not in (-1, self.last_step):
+            return
+        for form, maps in forms.items():
+            kept = np.array(self.adapter.to_numpy(maps))[:room]
+            self._parts.setdefault((explainer, context.draw, form), []).append(kept)
+
+    def floors(
+        self, explainer: str, measure: Measure, draws: int, ceiling: float, rng: np.random.Generator
+    ) -> Floors:
+        """The floors of one explainer and measure."""
+        trained = np.concatenate(self._parts[explainer, -1, measure.form])
+        random = [np.concatenate(self._parts[explainer, draw, measure.form]) for draw in range(draws)]
+        return measure_floors(measure.prepare, measure.compare, trained, random, ceiling, rng)

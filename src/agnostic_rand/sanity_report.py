@@ -1,0 +1,129 @@
+"""What a sanity check found, by explainer: verdicts, why, and every score behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from agnostic_rand.check_result import CheckResult
+from agnostic_rand.errors import missing_extra, unknown_name
+from agnostic_rand.results import RandomizationResult
+from agnostic_rand.statistics import Floors, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Informative: TypeAlias = Literal["informative", "uninformative", "unknown"]
+
+NECESSARY = (
+    "A sensitive explanation depends on the weights. That is necessary, not sufficient: it may still be wrong, "
+    "and independent noise is sensitive too. No number here ranks methods."
+)
+
+
+@dataclass(frozen=True)
+class ExplainerReport:
+    """All that was found about one explainer.
+
+    Args:
+        name: The explainer's name.
+        control: Whether it is one of the controls that explain nothing.
+        verdict: Whether it depends on the weights, at full randomization.
+        informative: Whether the model's output falls faster where it points at than where noise does.
+        floors: By measure, what unrelated maps score.
+        cascades: By order, the scores of the cascade.
+        random_logit: The scores against another class, or `None` where there is none.
+        faithfulness: The probabilities as patches are blurred, or `None` for inputs that are no images.
+        findings: What should be known about the explainer, in words.
+    """
+
+    name: str
+    control: bool
+    verdict: Verdict
+    informative: Informative
+    floors: Mapping[str, Floors]
+    cascades: Mapping[str, RandomizationResult]
+    random_logit: CheckResult | None
+    faithfulness: CheckResult | None
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SanityReport:
+    """What was found about every explainer, and what was run.
+
+    Args:
+        explainers: The reports, the user's explainers first, then the controls.
+        seed: The root of all randomness.
+        settings: What was run, as plain values.
+        versions: Of this library, Python, NumPy and the framework.
+        estimated_seconds: How long the run was expected to take.
+        seconds: How long it took.
+    """
+
+    explainers: tuple[ExplainerReport, ...]
+    seed: int
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    estimated_seconds: float
+    seconds: float
+
+    def __getitem__(self, name: str) -> ExplainerReport:
+        for explainer in self.explainers:
+            if explainer.name == name:
+                return explainer
+        raise unknown_name("explainer", name, [explainer.name for explainer in self.explainers])
+
+    def summary(self) -> str:
+        """The verdicts as a table for a terminal, and why each was given."""
+        from agnostic_rand.report.sanity_text import sanity_text
+
+        return sanity_text(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for JSON."""
+        return {
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+            "estimated_seconds": self.estimated_seconds,
+            "seconds": self.seconds,
+            "explainers": [_explainer_dict(explainer) for explainer in self.explainers],
+        }
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row for each explainer, check, measure, step, draw and sample.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise missing_extra("to_dataframe()", "pandas", "report") from error
+        frames = []
+        for explainer in self.explainers:
+            for order, result in explainer.cascades.items():
+                frames.append(result.to_dataframe().assign(check=f"cascade_{order}"))
+            for check in (explainer.random_logit, explainer.faithfulness):
+                if check is not None:
+                    frames.append(check.to_dataframe())
+        return pd.concat(frames, ignore_index=True)
+
+
+def _explainer_dict(explainer: ExplainerReport) -> dict[str, Any]:
+    return {
+        "name": explainer.name,
+        "control": explainer.control,
+        "verdict": asdict(explainer.verdict),
+        "informative": explainer.informative,
+        "floors": {name: asdict(floors) for name, floors in explainer.floors.items()},
+        "findings": list(explainer.findings),
+        "cascades": {order: result.to_dict() for order, result in explainer.cascades.items()},
+        "random_logit": None if explainer.random_logit is None else explainer.random_logit.to_dict(),
+        "faithfulness": None if explainer.faithfulness is None else explainer.faithfulness.to_dict(),
+    }
