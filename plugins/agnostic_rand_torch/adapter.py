@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any, Self
 
@@ -13,20 +12,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule
-from agnostic_rand.errors import InputError, ModelError, unknown_name
+from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.errors import ModelError, WeightsError, unknown_name
+from agnostic_rand_torch import random_state as generators
+from agnostic_rand_torch.arrays import full_precision, host, host_copy, own_tensor, tensor_of
+from agnostic_rand_torch.copying import duplicated
 from agnostic_rand_torch.external import watched
+from agnostic_rand_torch.gradients import output_and_input_gradient, selected
 from agnostic_rand_torch.inventory import take_inventory
 from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_shapes
-from agnostic_rand_torch.modes import differentiable, evaluating
+from agnostic_rand_torch.model_state import model_state
+from agnostic_rand_torch.modes import differentiable, evaluating, interpreted, without_gradients
 from agnostic_rand_torch.native_init import initialized
 from agnostic_rand_torch.order import traced_order
-from agnostic_rand_torch.relu import ReluMode
-from agnostic_rand_torch.spectral import update_singular_vectors
+from agnostic_rand_torch.reparametrization import update_derived
 from agnostic_rand_torch.statistics import estimated_statistics
-from agnostic_rand_torch.unwrap import unwrap
-
-_HALF = (torch.float16, torch.bfloat16)
+from agnostic_rand_torch.training import training_step
+from agnostic_rand_torch.unwrap import uncompiled, unwrap
 
 
 class TorchAdapter:
@@ -77,50 +79,54 @@ class TorchAdapter:
 
     def read(self, layer: str) -> dict[str, HostArray]:
         """Host copies; bfloat16 comes as float32."""
-        return {name: _host_copy(tensor) for name, tensor in self._held(layer).items()}
+        return {name: host_copy(tensor) for name, tensor in self._held(layer).items()}
 
     def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
         """Copy the values into the tensors, in place."""
         held = self._held(layer)
-        with torch.no_grad():
-            for name, value in values.items():
-                if name not in held:
-                    raise unknown_name(f"parameter of layer {layer!r}", name, held)
-                held[name].copy_(torch.from_numpy(np.asarray(value)))
+        for name, value in values.items():
+            if name not in held:
+                raise unknown_name(f"parameter of layer {layer!r}", name, held)
+            if np.shape(value) != tuple(held[name].shape):
+                raise WeightsError(
+                    f"the values of {layer}.{name}",
+                    expected=f"shape {tuple(held[name].shape)}",
+                    received=f"shape {np.shape(value)}",
+                    fix="Write arrays of the shapes that read() returns.",
+                )
+        for name, value in values.items():
+            # Weights that were made in inference mode can be written in it alone.
+            with torch.inference_mode(held[name].is_inference()), torch.no_grad():
+                held[name].copy_(tensor_of(value))
         owner = self._owners[layer]
         if owner is not None:
-            update_singular_vectors(owner, set(values))
+            update_derived(owner, values.keys())
 
     def clone(self) -> Self:
         """An adapter of a deep copy, without the wrapper of a compiled module."""
-        computed = _computed_tensors(self._module)
-        try:
-            # Tensors that record gradients cannot be copied deeply: they are handed over detached.
-            duplicate = copy.deepcopy(self._module, {id(t): t.detach().clone() for t in computed})
-        except Exception as error:
+        source = uncompiled(self._native)
+        if isinstance(source, nn.parallel.DistributedDataParallel):
+            source = self._module
+        twin = type(self)(duplicated(source), forward=self._forward)
+        by_name = {layer.name: layer for layer in twin._layers}
+        if by_name != {layer.name: layer for layer in self._layers}:
             raise ModelError(
                 f"the model {type(self._module).__name__}",
-                expected="a module that copy.deepcopy can copy",
-                received=f"{type(error).__name__}: {error}",
+                expected="a copy with the same parameters, tied in the same way",
+                received="other parameters",
                 fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
-            ) from error
-        for parameter in duplicate.parameters():
-            parameter.grad = None
-        twin = type(self)(duplicate, forward=self._forward)
-        by_name = {layer.name: layer for layer in twin._layers}
+            )
         twin._layers = tuple(by_name[layer.name] for layer in self._layers)
         twin.order_source = self.order_source
         return twin
 
     def asarray(self, x: Array) -> torch.Tensor:
         """A copy on the model's device; floating values in its precision."""
-        tensor = x.detach().clone() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
-        dtype = self._dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(device=self._device, dtype=dtype)
+        return own_tensor(x, self._device, self._dtype)
 
     def to_numpy(self, x: Array) -> HostArray:
         """The values on the host; half precision becomes float32."""
-        return _host(x) if isinstance(x, torch.Tensor) else np.asarray(x)
+        return host(x) if isinstance(x, torch.Tensor) else np.asarray(x)
 
     def to_native(self, x: Array) -> Array:
         """The tensor itself."""
@@ -128,8 +134,9 @@ class TorchAdapter:
 
     def predict(self, inputs: Array) -> torch.Tensor:
         """The outputs in evaluation mode, `(n, classes)`."""
-        with torch.no_grad(), evaluating(self._module):
-            return _full_precision(self._call(inputs))
+        with without_gradients(), self._evaluating():
+            # A copy: a model may work on its input in place.
+            return full_precision(self._call(inputs.clone()))
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> torch.Tensor:
         """The gradient of the targets' outputs, shaped like the inputs."""
@@ -139,28 +146,21 @@ class TorchAdapter:
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The outputs and the gradient, from one forward pass."""
-        if not inputs.is_floating_point():
-            raise InputError(
-                "inputs",
-                expected="floating-point inputs, which have a gradient",
-                received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training).",
-            )
-        with differentiable(self._module, self._device), evaluating(self._module):
-            leaf = inputs.detach().clone().requires_grad_()
-            if relu == "standard":
-                outputs = self._call(leaf.clone())
-                (gradient,) = torch.autograd.grad(_selected(outputs, targets), leaf)
-            else:
-                with ReluMode(relu) as mode:
-                    outputs = self._call(leaf.clone())
-                    (gradient,) = torch.autograd.grad(_selected(outputs, targets), leaf)
-                self._refuse_plain(mode, relu)
-        return _full_precision(outputs.detach()), _full_precision(gradient)
+        with differentiable(self._module, self._device), self._evaluating():
+            kind = type(self._module).__name__
+            outputs, gradient = output_and_input_gradient(self._call, inputs, targets, relu, kind)
+        return full_precision(outputs), full_precision(gradient)
 
     def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], torch.Tensor | None]]:
         """Evaluation mode for foreign code; its forward pass over `inputs` is noted."""
-        return watched(self._native, self._module, None if self._forward is not None else inputs)
+        # Compiled code would keep the note of the call in which it was compiled.
+        compiled = uncompiled(self._native) is not self._native or self._module._compiled_call_impl is not None
+        seen = self._forward is None and not compiled
+        return watched(self._native, self._module, inputs if seen else None)
+
+    def model_state(self) -> dict[str, object]:
+        """Modes, hooks and gradients, which foreign code should leave as they are."""
+        return model_state(self._module)
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """All rules."""
@@ -172,15 +172,16 @@ class TorchAdapter:
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A submodule's output, and the gradient of the targets' outputs with respect to it."""
-        with differentiable(self._module, self._device), evaluating(self._module):
+        with differentiable(self._module, self._device), self._evaluating():
             leaf = inputs.detach().clone()
             output, gradient = output_and_gradient_at(
-                self._module, layer, lambda: _selected(self._call(leaf), targets)
+                self._module, layer, lambda: selected(self._call(leaf), targets)
             )
-        return _full_precision(output), _full_precision(gradient)
+        return full_precision(output), full_precision(gradient)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the layer's own initializer sets; nothing for bare and reparametrized parameters."""
+        self._held(layer)
         owner = self._owners[layer]
         if owner is None:
             return {}
@@ -189,37 +190,45 @@ class TorchAdapter:
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
-        owners = {name: owner for name in layers if (owner := self._owners[name]) is not None}
-        with torch.no_grad(), evaluating(self._module):
-            return estimated_statistics(owners, lambda: self._call(inputs))
+        owners = {name: owner for name in layers if self._held(name) and (owner := self._owners[name])}
+        with without_gradients(), self._evaluating(), interpreted():
+            return estimated_statistics(owners, lambda: self._call(inputs.clone()))
+
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        """One step of Adam on the cross entropy of the outputs, taken as logits."""
+        return training_step(self._module, self._call, self.asarray, learning_rate=learning_rate, seed=seed)
 
     def random_state(self) -> Any:
         """The states of the generators of the CPU and of accelerators in use."""
-        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        accelerators = torch.cuda.get_rng_state_all() if in_use else None
-        return torch.get_rng_state(), accelerators
+        return generators.random_state()
 
     def set_random_state(self, state: Any) -> None:
         """Put the states back."""
-        torch.set_rng_state(state[0])
-        if state[1] is not None:
-            torch.cuda.set_rng_state_all(state[1])
+        generators.set_random_state(state)
 
     def _call(self, inputs: torch.Tensor) -> torch.Tensor:
-        outputs = self._module(inputs) if self._forward is None else self._forward(self._module, inputs)
+        # The caller's function was written for the model that was passed, wrapped as it was.
+        forward = self._forward
+        outputs = self._module(inputs) if forward is None else forward(uncompiled(self._native), inputs)
         if not isinstance(outputs, torch.Tensor):
             raise ModelError(
                 f"the output of {type(self._module).__name__}",
                 expected="one tensor (n, classes)",
                 received=type(outputs).__name__,
-                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs).logits",
+                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs).logits.",
             )
         return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        with evaluating(self._module), generators.same_draws(self._device):
+            yield
 
     def _trace(self, example_inputs: Array) -> None:
         try:
             inputs = self.asarray(example_inputs)
-            self._layers = traced_order(self._layers, self._tensors, lambda: self.predict(inputs))
+            with interpreted():
+                order = traced_order(self._layers, self._tensors, lambda: self.predict(inputs))
         except ModelError:
             raise
         except Exception as error:
@@ -227,50 +236,12 @@ class TorchAdapter:
                 f"the model {type(self._module).__name__}",
                 expected="a model that can be called on the inputs",
                 received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
-                fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
+                fix="Check the inputs' shape and type, or how it is called: forward=lambda model, inputs: ....",
             ) from error
-        self.order_source = "traced"
+        if order is not None:
+            self._layers, self.order_source = order, "traced"
 
     def _held(self, layer: str) -> dict[str, torch.Tensor]:
         if layer not in self._tensors:
             raise unknown_name("layer", layer, self._tensors)
         return self._tensors[layer]
-
-    def _refuse_plain(self, mode: ReluMode, rule: ReluRule) -> None:
-        if mode.met == 0:
-            raise ModelError(
-                f"relu={rule!r} on {type(self._module).__name__}",
-                expected="at least one ReLU in the forward pass",
-                received="none (other activations, or a scripted module that hides them)",
-                fix="Use Gradient(): without a ReLU this method is the plain gradient.",
-            )
-
-
-def _selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    if targets.ndim == 2:
-        return (outputs * targets).sum()
-    return outputs.gather(1, targets[:, None]).sum()
-
-
-def _full_precision(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() if tensor.dtype in _HALF else tensor
-
-
-def _host(tensor: torch.Tensor) -> HostArray:
-    array: HostArray = _full_precision(tensor.detach()).cpu().resolve_conj().resolve_neg().numpy()
-    return array
-
-
-def _host_copy(tensor: torch.Tensor) -> HostArray:
-    held = tensor.detach()
-    # float16 exists in NumPy and stays, so that a value is read as it was written.
-    return np.array((held.float() if held.dtype is torch.bfloat16 else held).cpu().numpy())
-
-
-def _computed_tensors(module: nn.Module) -> list[torch.Tensor]:
-    return [
-        value
-        for part in module.modules()
-        for value in vars(part).values()
-        if isinstance(value, torch.Tensor) and value.grad_fn is not None
-    ]

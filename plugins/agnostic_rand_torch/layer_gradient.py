@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.unwrap import public_names
 
 
 def output_shapes(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[int, ...]]:
@@ -23,9 +25,10 @@ def output_shapes(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[
 
         return hook
 
-    handles = [part.register_forward_hook(note(name)) for name, part in module.named_modules() if name]
+    handles = [part.register_forward_hook(note(name)) for name, part in _submodules(module).items()]
     try:
-        run()
+        with interpreted():
+            run()
     finally:
         for handle in handles:
             handle.remove()
@@ -41,26 +44,28 @@ def output_and_gradient_at(
         UnknownNameError: There is no such submodule.
         ModelError: It is not called, or its output is not one tensor that reaches the model's.
     """
-    names = dict(module.named_modules())
-    if layer not in names or not layer:
-        raise unknown_name("layer", layer, [name for name in names if name])
+    submodules = _submodules(module)
+    if layer not in submodules:
+        raise unknown_name("layer", layer, submodules)
     caught: list[torch.Tensor] = []
 
     def catch(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor | None:
-        if not isinstance(output, torch.Tensor):
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             return None
         # What comes next may work in place, so it gets a copy.
         caught.append(output if output.requires_grad else output.requires_grad_())
         return output.clone()
 
-    handle = names[layer].register_forward_hook(catch)
+    handle = submodules[layer].register_forward_hook(catch)
+    gradient = None
     try:
-        selected = run()
+        with interpreted():
+            selected = run()
         if caught:
             (gradient,) = torch.autograd.grad(selected, caught[-1], allow_unused=True)
     finally:
         handle.remove()
-    if not caught or gradient is None:
+    if gradient is None:
         raise ModelError(
             f"the layer {layer!r}",
             expected="a layer whose output is one tensor that the model's output depends on",
@@ -68,3 +73,11 @@ def output_and_gradient_at(
             fix="Name another layer.",
         )
     return caught[-1].detach(), gradient
+
+
+def _submodules(module: nn.Module) -> dict[str, nn.Module]:
+    """By its name without wrappers, each submodule; a wrapper itself has no name."""
+    names = public_names(module)
+    named = {names[id(part)]: part for part in module.modules() if names[id(part)]}
+    # A model that is a single layer is listed by its type, as in `layers()`.
+    return named or {type(module).__name__: module}

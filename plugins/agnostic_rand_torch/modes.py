@@ -1,36 +1,95 @@
-"""Evaluation mode for the length of a call, whatever the caller's modes are."""
+"""The state in which a module runs for the length of a call, whatever the caller's state is."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
+
+from agnostic_rand.errors import ModelError
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put every submodule into evaluation mode, and back into its own mode at the end."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        # The attribute, not train(): a module may override train() with effects of its own.
-        part.training = False
+    modes = [(part, part.training) for part in module.modules()]
+    for part, training in modes:
+        if training:
+            # The attribute, not train(): a module may override train() with effects of its own.
+            part.training = False
     try:
         yield
     finally:
-        for part in training:
-            part.training = True
+        for part, training in modes:
+            if part.training is not training:
+                part.training = training
+
+
+@contextmanager
+def without_gradients() -> Iterator[None]:
+    """Record nothing; arrays made inside the caller's `inference_mode` are ordinary ones."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager
 def differentiable(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
+    """Record gradients through a module that is in evaluation mode.
+
+    Raises:
+        ModelError: The module's parameters were made in inference mode.
+    """
     recurrent = device.type == "cuda" and any(isinstance(part, nn.RNNBase) for part in module.modules())
-    with torch.inference_mode(False), torch.enable_grad():
-        if recurrent:
-            # cuDNN's recurrent layers have no backward pass in evaluation mode.
-            with torch.backends.cudnn.flags(enabled=False):
-                yield
-        else:
+    # cuDNN's recurrent layers have no backward pass in evaluation mode.
+    without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+    with with_gradients(), without_cudnn:
+        try:
             yield
+        except RuntimeError as error:
+            if not any(parameter.is_inference() for parameter in module.parameters()):
+                raise
+            raise ModelError(
+                f"the model {type(module).__name__}",
+                expected="parameters that a backward pass can use",
+                received="some that were made in torch.inference_mode",
+                fix="Pass copy.deepcopy(model), made outside of inference_mode.",
+            ) from error
+
+
+@contextmanager
+def interpreted() -> Iterator[None]:
+    """Run compiled parts of a module operation by operation, so that each can be seen."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    if stance is None or "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with stance("force_eager"):
+        yield
+
+
+@contextmanager
+def own_gradients(module: nn.Module) -> Iterator[None]:
+    """Give each parameter its own `grad` and `requires_grad` back at the end."""
+    held = [(parameter, parameter.requires_grad, parameter.grad) for parameter in module.parameters()]
+    for parameter, _, gradient in held:
+        if gradient is not None:
+            # A backward pass would add to the caller's tensor in place.
+            parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, required, gradient in held:
+            if parameter.requires_grad is not required:
+                parameter.requires_grad_(required)
+            if parameter.grad is not gradient:
+                parameter.grad = gradient

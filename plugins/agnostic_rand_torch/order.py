@@ -33,12 +33,17 @@ class _FirstUses(TorchFunctionMode):
 
 def traced_order(
     layers: Sequence[Layer], tensors: dict[str, dict[str, torch.Tensor]], run: Callable[[], Any]
-) -> tuple[Layer, ...]:
-    """The layers by their first use in `run`; a layer that is not used follows the one declared before it."""
+) -> tuple[Layer, ...] | None:
+    """The layers by their first use in `run`; a layer that is not used follows the one declared before it.
+
+    `None` where none was seen: a scripted model hides what it uses.
+    """
     layer_of = {id(tensor): name for name, held in tensors.items() for tensor in held.values()}
     mode = _FirstUses(layer_of)
     with mode:
         run()
+    if not mode.seen:
+        return None
     order = list(mode.seen)
     previous: str | None = None
     for layer in layers:

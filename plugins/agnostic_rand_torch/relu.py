@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,33 +11,14 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from agnostic_rand.adapters import ReluRule
+from agnostic_rand_torch.relu_functions import ceiling, works_in_place
 
-_RELUS = frozenset(
-    {
-        functional.relu,
-        functional.relu_,
-        functional.relu6,
-        torch.relu,
-        torch.relu_,
-        torch.Tensor.relu,
-        torch.Tensor.relu_,
-    }
-)
-_CLAMPS = frozenset(
-    {
-        torch.clamp,
-        torch.clamp_,
-        torch.clamp_min,
-        torch.clamp_min_,
-        torch.clip,
-        torch.clip_,
-        torch.Tensor.clamp,
-        torch.Tensor.clamp_,
-        torch.Tensor.clamp_min,
-        torch.Tensor.clamp_min_,
-        torch.Tensor.clip,
-        torch.Tensor.clip_,
-    }
+_HIDING = (
+    "ReluBackward0",
+    "CompiledFunctionBackward",
+    # A reentrant checkpoint runs its part of the model in the backward pass, where no mode is active.
+    "CheckpointFunctionBackward",
+    "torch::jit::(anonymous namespace)::DifferentiableGraphBackward",
 )
 
 
@@ -51,40 +33,52 @@ class ReluMode(TorchFunctionMode):
 
     def __init__(self, rule: ReluRule) -> None:
         super().__init__()
-        self._rule = rule
+        self._guided = rule == "guided"
         self.met = 0
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not (func in _RELUS or (func in _CLAMPS and _is_relu_clamp(args, kwargs))):
+        top = ceiling(func, args, kwargs)
+        if top is None:
+            return func(*args, **kwargs)
+        x = args[0] if args else kwargs["input"]
+        if not x.requires_grad:
             return func(*args, **kwargs)
         self.met += 1
-        if self._rule == "deconv" and func is not functional.relu6:
-            x = args[0] if args else kwargs["input"]
-            rectified = _DeconvRelu.apply(x)  # type: ignore[no-untyped-call]
-            in_place = func.__name__.endswith("_") or kwargs.get("inplace", len(args) > 1 and args[1] is True)
-            return x.copy_(rectified) if in_place else rectified
-        output = func(*args, **kwargs)
-        if output.requires_grad:
-            output.register_hook(_keep_positive)
-        return output
+        rectified = _RuleRelu.apply(x, top, self._guided)  # type: ignore[no-untyped-call]
+        return x.copy_(rectified) if works_in_place(func, kwargs) else rectified
 
 
-class _DeconvRelu(torch.autograd.Function):
+def hides_relu(outputs: torch.Tensor) -> bool:
+    """Whether a ReLU, or code that cannot be looked into, stands between the inputs and `outputs`.
+
+    What a `ReluMode` replaced is not counted: this finds what it could not see.
+    """
+    waiting, seen = [outputs.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() in _HIDING:
+            return True
+        seen.add(node)
+        waiting.extend(following for following, _ in node.next_functions)
+    return False
+
+
+class _RuleRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.clamp(min=0)
+    def forward(ctx: Any, x: torch.Tensor, top: float, guided: bool) -> torch.Tensor:
+        rectified = functional.hardtanh(x, 0.0, top) if math.isfinite(top) else functional.relu(x)
+        ctx.top = top
+        if guided:
+            # What ReLU itself keeps: activation checkpointing computes it again, by the plain ReLU.
+            ctx.save_for_backward(rectified)
+        return rectified
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0].clamp(min=0)
-
-
-def _keep_positive(gradient: torch.Tensor) -> torch.Tensor:
-    return gradient.clamp(min=0)
-
-
-def _is_relu_clamp(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    low = args[1] if len(args) > 1 else kwargs.get("min")
-    high = args[2] if len(args) > 2 else kwargs.get("max")
-    return isinstance(low, int | float) and low == 0 and high is None
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        positive = gradients[0].clamp(min=0)
+        for rectified in ctx.saved_tensors:
+            positive = positive * ((rectified > 0) & (rectified < ctx.top))
+        return positive, None, None

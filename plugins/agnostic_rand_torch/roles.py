@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import torch
 from torch import nn
 
 from agnostic_rand.adapters import Role
@@ -22,38 +23,58 @@ _NORMALIZATIONS = (
 _UNKNOWN: Meaning = ("other", None)
 
 
-def meaning(module: nn.Module, name: str, dimensions: int) -> Meaning:
-    """The role and the axes of the parameter `name` of a module.
+def kind_of(module: nn.Module) -> type:
+    """The class that says what a module does: that of torch which a scripted one was made from."""
+    if isinstance(module, torch.jit.ScriptModule):
+        kind = getattr(nn, str(module.original_name), type(module))
+        return kind if isinstance(kind, type) else type(module)
+    kind = type(module)
+    # A parametrized module's class is made on the fly as a subclass of its own.
+    return kind.__bases__[0] if nn.utils.parametrize.is_parametrized(module) else kind
+
+
+def keeps_statistics(kind: type) -> bool:
+    """Whether a module of this class may keep running means and variances."""
+    return issubclass(kind, nn.modules.batchnorm._NormBase)
+
+
+def meaning(kind: type, name: str, dimensions: int) -> Meaning:
+    """The role and the axes of the parameter `name` of a module of class `kind`.
 
     Args:
-        module: The module that owns it.
+        kind: The class of the module that owns it.
         name: Its attribute name, without the suffixes of a reparametrization.
         dimensions: Its number of dimensions.
     """
-    if isinstance(module, _NORMALIZATIONS):
+    role, axes = _meaning(kind, name, dimensions)
+    return role, axes if axes is not None and len(axes) == dimensions else None
+
+
+def _meaning(kind: type, name: str, dimensions: int) -> Meaning:
+    if issubclass(kind, _NORMALIZATIONS):
         return {"weight": ("scale", None), "bias": ("shift", None)}.get(name, _UNKNOWN)  # type: ignore[return-value]
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+    if issubclass(kind, nn.RNNBase | nn.RNNCellBase):
         if name.startswith("weight"):
             return "kernel", ("out", "in")
         return ("bias", ("out",)) if name.startswith("bias") else _UNKNOWN
-    if isinstance(module, nn.MultiheadAttention):
+    if issubclass(kind, nn.MultiheadAttention):
         if name.endswith("proj_weight"):
             return "kernel", ("out", "in")
         return ("bias", ("out",)) if name == "in_proj_bias" else _UNKNOWN
-    if name == "bias" and isinstance(module, (nn.Linear, nn.Bilinear, *_CONVOLUTIONS, *_TRANSPOSED)):
+    if name == "bias" and issubclass(kind, (nn.Linear, nn.Bilinear, *_CONVOLUTIONS, *_TRANSPOSED)):
         return "bias", ("out",)
     if name == "weight":
-        return "kernel" if (axes := _kernel_axes(module, dimensions)) else "other", axes
+        return "kernel" if (axes := _kernel_axes(kind, dimensions)) else "other", axes
     return _UNKNOWN
 
 
-def _kernel_axes(module: nn.Module, dimensions: int) -> tuple[str, ...] | None:
-    if isinstance(module, nn.Linear):
+def _kernel_axes(kind: type, dimensions: int) -> tuple[str, ...] | None:
+    if issubclass(kind, nn.Linear):
         return ("out", "in")
-    if isinstance(module, nn.Bilinear):
+    if issubclass(kind, nn.Bilinear):
         return ("out", "in", "in2")
-    if isinstance(module, _CONVOLUTIONS):
+    if issubclass(kind, _CONVOLUTIONS):
         return ("out", "in", *_SPACE[dimensions - 2])
-    if isinstance(module, _TRANSPOSED):
+    if issubclass(kind, _TRANSPOSED):
         return ("in", "out", *_SPACE[dimensions - 2])
     return None

@@ -1,42 +1,38 @@
-"""Spectral normalization keeps singular vectors of its weight; they follow a new weight here."""
+"""The largest singular vectors of a weight, which spectral normalization divides by."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import _SpectralNorm
-from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.functional import normalize
 
-_ITERATIONS = 50
-
-
-def update_singular_vectors(module: nn.Module, written: set[str]) -> None:
-    """Recompute the singular vectors of each weight in `written` whose own are not in it."""
-    if parametrize.is_parametrized(module):
-        for attribute, steps in module.parametrizations.items():  # type: ignore[operator, union-attr]
-            prefix = f"parametrizations.{attribute}"
-            for i, step in enumerate(steps):
-                if (
-                    isinstance(step, _SpectralNorm)
-                    and hasattr(step, "_u")
-                    and f"{prefix}.original" in written
-                    and f"{prefix}.{i}._u" not in written
-                ):
-                    _iterate(steps.original, step.dim, step._u, step._v)
-    for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, SpectralNorm) and f"{hook.name}_orig" in written and f"{hook.name}_u" not in written:
-            weight = getattr(module, f"{hook.name}_orig")
-            _iterate(weight, hook.dim, getattr(module, f"{hook.name}_u"), getattr(module, f"{hook.name}_v"))
+_MOST_ITERATIONS = 1000
+# The error of the norm is of the order of its square.
+_TOLERANCE = 1e-4
 
 
-def _iterate(weight: torch.Tensor, dim: int, u: torch.Tensor, v: torch.Tensor) -> None:
+def converged(weight: torch.Tensor, dim: int, u: torch.Tensor, v: torch.Tensor) -> None:
+    """Write the first left and right singular vectors of `weight` into `u` and `v`.
+
+    Args:
+        weight: With its outputs in dimension `dim`; all others are flattened.
+        dim: Where the outputs are.
+        u: `(outputs,)`.
+        v: `(all others,)`.
+    """
     with torch.no_grad():
-        matrix = weight.detach().transpose(0, dim).flatten(1)
-        # A fixed start makes the vectors depend on the weight alone, not on what was there before.
-        left = torch.ones_like(u)
-        for _ in range(_ITERATIONS):
-            right = nn.functional.normalize(matrix.T @ left, dim=0)
-            left = nn.functional.normalize(matrix @ right, dim=0)
+        matrix = weight.detach().movedim(dim, 0).flatten(1)
+        matrix = matrix if matrix.dtype is torch.float64 else matrix.float()
+        # A fixed start makes the vectors depend on the weight alone. Its irregular values are hardly
+        # ever orthogonal to the vector that is sought, as those of equal size can be.
+        start = torch.arange(1, matrix.shape[0] + 1, dtype=matrix.dtype, device=matrix.device)
+        left = normalize(torch.sin(start * start), dim=0)
+        for _ in range(_MOST_ITERATIONS):
+            right = normalize(matrix.T @ left, dim=0)
+            product = matrix @ right
+            moved = normalize(product, dim=0)
+            done = torch.linalg.vector_norm(moved - left) <= _TOLERANCE
+            left = moved
+            if done:
+                break
         u.copy_(left)
-        v.copy_(right)
+        v.copy_(normalize(matrix.T @ left, dim=0))

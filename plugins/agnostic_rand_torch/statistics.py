@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from agnostic_rand.adapters import HostArray
+from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand_torch.arrays import host_copy
+from agnostic_rand_torch.roles import keeps_statistics, kind_of
 
 
 def estimated_statistics(
@@ -17,8 +19,21 @@ def estimated_statistics(
 ) -> dict[str, dict[str, HostArray]]:
     """Run the model with these layers normalizing by the batch, and read what they saw.
 
-    The layers' statistics and modes are as before when the call returns, also after an exception.
+    A layer that is called several times in one pass has the mean of what it saw each time. The
+    layers' statistics and modes are as before when the call returns, also after an exception.
+
+    Raises:
+        InputError: There are too few inputs to have a variance.
+        ModelError: A layer is scripted: its mode cannot be changed.
     """
+    for name, layer in layers.items():
+        if isinstance(layer, torch.jit.ScriptModule) and keeps_statistics(kind_of(layer)):
+            raise ModelError(
+                f"statistics='recalibrate' of the layer {name!r}",
+                expected="a layer that can normalize by the batch",
+                received="a scripted layer, whose mode is fixed",
+                fix="Use statistics='reset', or pass the model as it was before torch.jit.script.",
+            )
     norms = {
         name: layer
         for name, layer in layers.items()
@@ -27,11 +42,23 @@ def estimated_statistics(
     saved = {name: (_state(norm), norm.momentum, norm.training) for name, norm in norms.items()}
     try:
         for norm in norms.values():
-            # Momentum 1 replaces the running values by the batch's.
-            norm.momentum, norm.training = 1.0, True
-        run()
+            # Without a momentum batch normalization averages over its calls; others then learn nothing.
+            batch = isinstance(norm, nn.modules.batchnorm._BatchNorm)
+            norm.momentum, norm.training = None if batch else 1.0, True
+            norm.reset_running_stats()
+        try:
+            run()
+        except ValueError as error:
+            if "more than 1 value" not in str(error):
+                raise
+            raise InputError(
+                "statistics='recalibrate'",
+                expected="inputs that have a variance: more than one value for each channel",
+                received=str(error),
+                fix="Pass more inputs, or use statistics='reset'.",
+            ) from error
         return {
-            name: {key: np.array(t.cpu().float().numpy()) for key, t in _state(norm).items() if t.ndim}
+            name: {key: host_copy(buffer) for key, buffer in norm.named_buffers(recurse=False) if buffer.ndim}
             for name, norm in norms.items()
         }
     finally:

@@ -1,0 +1,81 @@
+"""The gradient of chosen outputs with respect to the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from agnostic_rand.adapters import ReluRule
+from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.relu import ReluMode, hides_relu
+
+
+def output_and_input_gradient(
+    call: Callable[[torch.Tensor], torch.Tensor],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    relu: ReluRule,
+    subject: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The outputs of `call` and the gradient of `selected(outputs, targets)`, from one forward pass.
+
+    Raises:
+        InputError: The inputs are integers.
+        ModelError: The outputs have no gradient, or a rule was asked for and cannot be applied.
+    """
+    if not inputs.is_floating_point():
+        raise InputError(
+            "inputs",
+            expected="floating-point inputs, which have a gradient",
+            received=f"inputs of type {inputs.dtype}",
+            fix="Convert images to float32 (and scale them as in training).",
+        )
+    leaf = inputs.detach().clone().requires_grad_()
+    if relu == "standard":
+        # A model may work on its input in place, which a leaf does not allow.
+        outputs = call(leaf.clone())
+        return outputs.detach(), _gradient(outputs, targets, leaf, subject)
+    with interpreted(), ReluMode(relu) as mode:
+        outputs = call(leaf.clone())
+        if hides_relu(outputs):
+            raise ModelError(
+                f"relu={relu!r} on {subject}",
+                expected="a ReLU that torch.nn or torch calls, as a module, function or method",
+                received="one inside scripted or compiled code, a reentrant checkpoint or a recurrent layer, "
+                "where no rule reaches it",
+                fix="Use Gradient(), or pass the model as it was before torch.jit.script or torch.jit.trace.",
+            )
+        gradient = _gradient(outputs, targets, leaf, subject)
+    if mode.met == 0:
+        raise ModelError(
+            f"relu={relu!r} on {subject}",
+            expected="at least one ReLU in the forward pass",
+            received="none",
+            fix="Use Gradient(): without a ReLU this method is the plain gradient.",
+        )
+    return outputs.detach(), gradient
+
+
+def selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The sum of the targets' outputs: of one class for each sample, or of all by weights."""
+    if targets.is_inference():
+        targets = targets.clone()
+    if targets.ndim == 2:
+        return (outputs * targets).sum()
+    return outputs.gather(1, targets[:, None].long()).sum()
+
+
+def _gradient(outputs: torch.Tensor, targets: torch.Tensor, leaf: torch.Tensor, subject: str) -> torch.Tensor:
+    gradient = None
+    if outputs.requires_grad:
+        (gradient,) = torch.autograd.grad(selected(outputs, targets), leaf, allow_unused=True)
+    if gradient is None:
+        raise ModelError(
+            f"the gradient of {subject}",
+            expected="outputs that depend on the inputs by operations with a gradient",
+            received="outputs that no gradient connects to the inputs",
+            fix="Remove detach(), no_grad or argmax from the forward pass, or pass forward=.",
+        )
+    return gradient

@@ -1,0 +1,36 @@
+"""All checks of the kit, in the order of the contract."""
+
+from __future__ import annotations
+
+from agnostic_rand.testing import (
+    axes,
+    cloning,
+    coverage,
+    gradients,
+    initializers,
+    inside,
+    outputs,
+    purity,
+    randomness,
+    reference,
+    statistics,
+    training,
+    writing,
+)
+from agnostic_rand.testing.check import Check
+
+CHECKS: tuple[Check, ...] = (
+    *coverage.CHECKS,
+    *writing.CHECKS,
+    *cloning.CHECKS,
+    *purity.CHECKS,
+    *randomness.CHECKS,
+    *axes.CHECKS,
+    *outputs.CHECKS,
+    *gradients.CHECKS,
+    *reference.CHECKS,
+    *initializers.CHECKS,
+    *statistics.CHECKS,
+    *inside.CHECKS,
+    *training.CHECKS,
+)

@@ -1,0 +1,258 @@
+"""Adapters whose gradients or optional capabilities are wrong, and the check that must see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+from agnostic_rand_example_numpy.network import Array, Network
+from broken_contract import Fault
+from full_numpy import FullNumpyAdapter
+
+from agnostic_rand.adapters import HostArray, ReluRule, TrainingStep
+
+
+class SumsTheGradient(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        summed: Array = super().gradient(inputs, targets, relu=relu).sum(axis=1)
+        return summed
+
+
+class IsOffByAFactor(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return 1.05 * super().gradient(inputs, targets, relu=relu)
+
+
+class ExplainsThePrediction(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        if targets.ndim == 1:
+            targets = self.predict(inputs).argmax(axis=1)
+        return super().gradient(inputs, targets, relu=relu)
+
+
+class IgnoresWeights(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return super().gradient(inputs, targets if targets.ndim == 1 else targets.argmax(axis=1), relu=relu)
+
+
+class ReturnsStaleOutputs(FullNumpyAdapter):
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self.seen: dict[bytes, Array] = {}
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[Array, Array]:
+        outputs, gradient = super().output_and_gradient(inputs, targets, relu=relu)
+        return self.seen.setdefault(inputs.tobytes(), outputs), gradient
+
+
+class GuidesNothing(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return super().gradient(inputs, targets)
+
+
+class TakesWhatItDoesNotOffer(FullNumpyAdapter):
+    def relu_rules(self) -> tuple[ReluRule, ...]:
+        return ("standard", "guided")
+
+
+class PredictsWithABias(FullNumpyAdapter):
+    def predict(self, inputs: Array) -> Array:
+        return super().predict(inputs) + np.float32(0.01)
+
+
+class GuidesAlways(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        has_relu = "relu" in self.native.modules
+        return super().gradient(inputs, targets, relu="guided" if has_relu else relu)
+
+
+class TakesDeconvForGuided(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return super().gradient(inputs, targets, relu="deconv" if relu == "guided" else relu)
+
+
+class InitializesTransposed(FullNumpyAdapter):
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        return {name: value.T for name, value in super().native_init(layer, seed).items()}
+
+
+class DrawsTheSameForEachSeed(FullNumpyAdapter):
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        return super().native_init(layer, 0)
+
+
+class DrawsAnewForOneSeed(FullNumpyAdapter):
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        return super().native_init(layer, int(np.random.default_rng().integers(2**31)))
+
+
+class InitializesTrained(FullNumpyAdapter):
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        noise = np.random.default_rng(seed)
+        return {p: v + noise.normal(0, 1e-2, v.shape) for p, v in self.read(layer).items() if p == "weight"}
+
+
+class EstimatesHalf(FullNumpyAdapter):
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        estimated = super().estimate_statistics(inputs, layers)
+        return {layer: {"mean": values["mean"]} for layer, values in estimated.items()}
+
+
+class EstimatesWhatIsHeld(FullNumpyAdapter):
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        return {name: {key: self.read(name)[key] for key in ("mean", "variance")} for name in layers}
+
+
+class AveragesWithWhatIsHeld(FullNumpyAdapter):
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        estimated = super().estimate_statistics(inputs, layers)
+        return {
+            name: {k: (v + self.read(name)[k]) / 2 for k, v in found.items()} for name, found in estimated.items()
+        }
+
+
+class EstimatesDeviations(FullNumpyAdapter):
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        estimated = super().estimate_statistics(inputs, layers)
+        return {name: {**found, "variance": found["variance"] ** 0.5 * 3} for name, found in estimated.items()}
+
+
+class KeepsItsEstimates(FullNumpyAdapter):
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        estimated = super().estimate_statistics(inputs, layers)
+        for name, values in estimated.items():
+            self.write(name, values)
+        return estimated
+
+
+class ReturnsInputGradients(FullNumpyAdapter):
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        output, _ = super().layer_gradient(inputs, targets, layer)
+        return output, self.gradient(inputs, targets)
+
+
+class RectifiesInside(FullNumpyAdapter):
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        output, gradient = super().layer_gradient(inputs, targets, layer)
+        return np.maximum(output, 0), gradient
+
+
+class TakesAnyLayer(FullNumpyAdapter):
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        known = layer in self.native.path
+        return super().layer_gradient(inputs, targets, layer if known else self.native.path[-1])
+
+
+class DoesNotLearn(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        return self.clone_trainer(learning_rate, seed)
+
+    def clone_trainer(self, learning_rate: float, seed: int) -> TrainingStep:
+        return FullNumpyAdapter(self.clone().native).trainer(learning_rate=learning_rate, seed=seed)
+
+
+class IgnoresTheRate(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        return super().trainer(learning_rate=1e-3, seed=seed)
+
+
+class CountsMisses(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        step = super().trainer(learning_rate=learning_rate, seed=seed)
+
+        def counting(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
+            loss, correct = step(inputs, labels)
+            return loss, len(labels) - correct
+
+        return counting
+
+
+class SumsTheLoss(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        step = super().trainer(learning_rate=learning_rate, seed=seed)
+
+        def summing(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
+            loss, correct = step(inputs, labels)
+            return loss * len(labels), correct
+
+        return summing
+
+
+class TrainsWithoutASeed(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        rng = np.random.default_rng()
+        step = super().trainer(learning_rate=learning_rate, seed=seed)
+
+        def dropping(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
+            return step(inputs * (rng.random(inputs.shape) > 0.3), labels)
+
+        return dropping
+
+
+class StaysInTrainingMode(FullNumpyAdapter):
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        self.native.training = False
+        return super().trainer(learning_rate=learning_rate, seed=seed)
+
+
+class PutsNothingBack(FullNumpyAdapter):
+    def set_random_state(self, state: Any) -> None:
+        pass
+
+
+class SwallowsExceptions(FullNumpyAdapter):
+    @contextmanager
+    def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        with suppress(Exception), self._evaluating():
+            yield lambda: None
+
+
+class NotesWrongOutputs(FullNumpyAdapter):
+    @contextmanager
+    def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        noted: list[Array] = []
+        with self._evaluating():
+            yield lambda: noted[0] if noted else None
+        noted.append(self.predict(inputs)[::-1])
+
+
+FAULTS = (
+    Fault(SumsTheGradient, "gradient_shape", "the gradient has shape"),
+    Fault(IsOffByAFactor, "gradient_finite_differences", "slopes of predict differ"),
+    Fault(IsOffByAFactor, "dense_relu_gradient", "beside NumPy"),
+    Fault(ExplainsThePrediction, "gradient_of_every_class", "one-hot weights"),
+    Fault(IgnoresWeights, "gradient_linear_in_weights", "weighted sum"),
+    Fault(IgnoresWeights, "dense_relu_gradient", "beside NumPy"),
+    Fault(ReturnsStaleOutputs, "gradient_with_outputs", "after a write"),
+    Fault(GuidesNothing, "gradient_no_silent_rule", "returns the plain gradient"),
+    Fault(TakesWhatItDoesNotOffer, "gradient_no_silent_rule", "does not list"),
+    Fault(PredictsWithABias, "dense_relu_outputs", "beside NumPy"),
+    Fault(GuidesAlways, "gradient_finite_differences", "slopes of predict differ"),
+    Fault(GuidesAlways, "dense_relu_gradient", "beside NumPy"),
+    Fault(TakesDeconvForGuided, "dense_relu_relu_rules", "relu='guided'"),
+    Fault(InitializesTransposed, "native_init_fits", "has shape"),
+    Fault(DrawsTheSameForEachSeed, "native_init_seeded", "the same for two seeds"),
+    Fault(DrawsAnewForOneSeed, "native_init_seeded", "differs when called again"),
+    Fault(InitializesTrained, "native_init_fresh", "depends on the model's current weights"),
+    Fault(EstimatesHalf, "statistics_fits", "variance"),
+    Fault(EstimatesWhatIsHeld, "statistics_of_the_inputs", "the same for other inputs"),
+    Fault(AveragesWithWhatIsHeld, "statistics_of_the_inputs", "other statistics in the model before"),
+    Fault(EstimatesDeviations, "statistics_normalize", "variances"),
+    Fault(KeepsItsEstimates, "C5_calls_change_nothing", "estimate_statistics changed"),
+    Fault(ReturnsInputGradients, "layer_gradient_shapes", "gradient (8, 5)"),
+    Fault(RectifiesInside, "layer_gradient_dense_relu", "the gradient at layer"),
+    Fault(TakesAnyLayer, "errors_unknown_layer", "layer_gradient of an unknown layer is not refused"),
+    Fault(DoesNotLearn, "training_learns", "no step changed layer"),
+    Fault(IgnoresTheRate, "training_first_step", "the learning rate"),
+    Fault(CountsMisses, "training_first_step", "said to be right"),
+    Fault(SumsTheLoss, "training_first_step", "NumPy computes"),
+    Fault(TrainsWithoutASeed, "training_seeded", "two runs with one seed"),
+    Fault(StaysInTrainingMode, "training_leaves_modes", "changed the flags"),
+    Fault(PutsNothingBack, "C6_state_is_put_back", "draws other numbers"),
+    Fault(SwallowsExceptions, "C5_explaining", "swallows"),
+    Fault(NotesWrongOutputs, "C5_explaining", "the outputs that explaining noted"),
+)
