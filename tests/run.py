@@ -38,6 +38,7 @@ SUITES = (
     Suite("tensorflow", ("tests/tensorflow",), "tensorflow"),
     Suite("conformance", ("tests/conformance",), "torch"),
     Suite("together", ("tests/together",), "torch"),
+    Suite("bridges", ("tests/bridges",), "torch"),
     Suite("core", ("tests/core",), "none"),
     Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),
 )

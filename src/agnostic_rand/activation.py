@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeAlias
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -52,6 +54,13 @@ class ActivatedAdapter(AdapterView):
         """A layer's output, and the gradient of the activated output with respect to it."""
         outputs = self.predict(inputs)
         return super().layer_gradient(inputs, self._weights(outputs, self._as_weights(targets, outputs)), layer)
+
+    @contextmanager
+    def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        """Watch foreign code, and activate the outputs that it computed."""
+        capable: Any = self._adapter
+        with capable.explaining(inputs) as captured:
+            yield lambda: None if (outputs := captured()) is None else self._activate(outputs)
 
     def _activate(self, outputs: Array) -> Array:
         xp = array_namespace(outputs)

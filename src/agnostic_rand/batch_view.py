@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from array_api_compat import array_namespace
+
 from agnostic_rand.adapters import (
     AdapterView,
     Array,
@@ -13,6 +15,7 @@ from agnostic_rand.adapters import (
     ReluRule,
     SupportsExternalExplainers,
     SupportsOutputAndGradient,
+    supports,
 )
 
 
@@ -40,10 +43,11 @@ class BatchView(AdapterView):
     @contextmanager
     def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
         """Watch foreign code, and remember the outputs that it computed."""
-        if not isinstance(self._adapter, SupportsExternalExplainers):
+        if not supports(self._adapter, SupportsExternalExplainers):
             yield lambda: None
             return
-        with self._adapter.explaining(inputs) as captured:
+        capable: Any = self._adapter
+        with capable.explaining(inputs) as captured:
             yield captured
         if inputs is self.inputs and self._outputs is None:
             self._outputs = captured()
@@ -60,7 +64,9 @@ class BatchView(AdapterView):
         """The gradient; that of the batch is computed at most once for the same targets and rule."""
         if inputs is not self.inputs:
             return self._adapter.gradient(inputs, targets, relu=relu)
-        return self._remembered(("gradient", relu), targets, lambda: self._gradient(targets, relu))
+        gradient = self._remembered(("gradient", relu), targets, lambda: self._gradient(targets, relu))
+        # A copy: an explainer may work in place.
+        return array_namespace(gradient).asarray(gradient, copy=True)
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
         """A layer's output and gradient; those of the batch are computed at most once."""

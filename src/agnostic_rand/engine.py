@@ -10,7 +10,7 @@ import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.batch_view import BatchView
-from agnostic_rand.errors import NonFiniteOutputError
+from agnostic_rand.errors import ArgumentError, ExplanationError, NonFiniteOutputError
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.explaining import explain_batch
 from agnostic_rand.output_change import OutputChange, OutputTally
@@ -129,7 +129,7 @@ def run_cascade(
         for draw in range(settings.draws):
             for number, step in enumerate(plan.steps):
                 randomizer.apply(draw=draw, step=number)
-                place = f"step {number} ({step.name!r} and what was random before it), draw {draw}"
+                place = f"step {number} ({step.name!r}), draw {draw}"
                 for batch in batches:
                     run.compare(batch, draw, number, place)
             randomizer.verify()
@@ -172,7 +172,7 @@ class _ShardRun:
             for measure in self.settings.measures:
                 score = measure.compare(batch.prepared[explainer.name][measure.name], forms[measure.form])
                 self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
-                    self.adapter, score
+                    self.adapter, score, measure, stop - batch.start
                 )
         self.tally.add(draw, step, batch.outputs, self._finite_outputs(view, batch.inputs, place))
 
@@ -187,7 +187,12 @@ class _ShardRun:
         context: ExplanationContext,
         place: str,
     ) -> dict[MapForm, Array]:
-        maps, axis = explain_batch(view, explainer, targets, context, place)
+        try:
+            maps, axis = explain_batch(view, explainer, targets, context, place)
+        except ExplanationError:
+            # Maps of a model that has no finite outputs are the model's fault.
+            self._finite_outputs(view, view.inputs, place)
+            raise
         forms = {measure.form for measure in self.settings.measures}
         applied = {form: form.apply(maps, axis) for form in forms}
         if self.settings.observe is not None:
@@ -228,5 +233,13 @@ def _shards(inputs: HostArray, forms: int, settings: CascadeSettings) -> list[tu
     return [(start, min(start + size, inputs.shape[0])) for start in range(0, inputs.shape[0], size)]
 
 
-def _host_scores(adapter: ModelAdapter, score: Array) -> HostArray:
-    return np.asarray(adapter.to_numpy(score), dtype=np.float64)
+def _host_scores(adapter: ModelAdapter, score: Array, measure: Measure, samples: int) -> HostArray:
+    scores = np.asarray(adapter.to_numpy(score), dtype=np.float64)
+    if scores.shape != (samples,):
+        raise ArgumentError(
+            f"the measure {measure.name!r}",
+            expected=f"a function f(a, b) -> (n,): one score for each of the {samples} samples",
+            received=f"an array of shape {scores.shape}" if scores.ndim else "one number for the whole batch",
+            fix="Score each sample by itself: the batch size must not change the scores.",
+        )
+    return scores

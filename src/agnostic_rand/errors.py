@@ -70,10 +70,6 @@ class CapabilityError(ModelError):
     """The model's adapter lacks an optional capability that the call needs."""
 
 
-class CoverageError(ModelError):
-    """Some of the model's parameters would not be randomized."""
-
-
 class WeightsError(ModelError):
     """Weights cannot be randomized, or are not what was written."""
 

@@ -49,7 +49,8 @@ def _scorable(maps: Any, adapter: ModelAdapter, subject: str) -> Array:
         return array
     if array.dtype.kind not in "fiub":
         raise _no_array(maps, subject)
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
+    # Double precision for integers that single precision would round.
+    return array if array.dtype.kind == "f" else array.astype(np.result_type(array.dtype, np.float32))
 
 
 def _host_view(maps: Array, adapter: ModelAdapter) -> Array:

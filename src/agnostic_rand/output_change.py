@@ -36,6 +36,7 @@ class OutputTally:
 
     def __init__(self, draws: int, steps: int) -> None:
         self._sums: dict[tuple[int, int], HostArray] = {}
+        self._first: dict[tuple[int, int], tuple[HostArray, HostArray]] = {}
         self._agree = np.zeros((draws, steps))
         self._count = np.zeros((draws, steps))
         self._scale = np.zeros((draws, steps))
@@ -44,7 +45,11 @@ class OutputTally:
     def add(self, draw: int, step: int, trained: HostArray, random: HostArray) -> None:
         """Count one batch of outputs, both `(n, classes)` in float64."""
         place = (draw, step)
-        products = (trained, random, trained * random, trained**2, random**2)
+        # Differences from the first sample's outputs: of constant ones they are exactly zero, and squares of
+        # large outputs do not swallow a small variation.
+        first = self._first.setdefault(place, (trained[:1].copy(), random[:1].copy()))
+        a, b = trained - first[0], random - first[1]
+        products = (a, b, a * b, a**2, b**2)
         sums = np.stack([product.sum(axis=0) for product in products])
         self._sums[place] = self._sums[place] + sums if place in self._sums else sums
         self._single = trained.shape[1] == 1

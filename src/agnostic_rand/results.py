@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ import numpy as np
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ArgumentError, InsensitiveError, missing_extra, unknown_name
 from agnostic_rand.output_change import OutputChange
-from agnostic_rand.statistics import crossed_bootstrap
-from agnostic_rand.weights import Purpose, Step, Streams
+from agnostic_rand.statistics import estimate_mean
+from agnostic_rand.weights import Step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FILE_FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomizationResult:
     """The scores of one explainer over the steps of a randomization.
 
@@ -67,10 +67,15 @@ class RandomizationResult:
         for name in ("scores", "settings", "versions", "self_similarity"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings cannot be pickled; the constructor makes them anew.
+        values = [getattr(self, one.name) for one in fields(self)]
+        return type(self), tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+
     @property
     def undefined(self) -> dict[str, HostArray]:
         """By measure, how many samples have no score, `(draws, steps)`."""
-        return {name: np.isnan(scores).sum(axis=2) for name, scores in self.scores.items()}
+        return {name: (~np.isfinite(scores)).sum(axis=2) for name, scores in self.scores.items()}
 
     @property
     def coverage(self) -> float:
@@ -86,19 +91,12 @@ class RandomizationResult:
         return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
     def interval(self, measure: str = "spearman", level: float = 0.95) -> HostArray:
-        """The interval of each step's mean, `(steps, 2)`, by a crossed bootstrap over draws and samples."""
-        if not 0 < level < 1:
-            raise ArgumentError(
-                "level", expected="a number in (0, 1)", received=repr(level), fix="Pass level=0.95."
-            )
+        """The interval of each step's mean, `(steps, 2)`, draws and samples both random; NaN where unknown.
+
+        See `agnostic_rand.statistics.estimate_mean` for how it is computed.
+        """
         scores = self._of(measure)
-        streams = Streams(self.seed)
-        return np.array(
-            [
-                crossed_bootstrap(scores[:, k], streams.generator(Purpose.BOOTSTRAP, k), level=level)
-                for k in range(scores.shape[1])
-            ]
-        )
+        return np.array([estimate_mean(scores[:, k]).interval(level) for k in range(scores.shape[1])])
 
     def assert_sensitive(self, max_similarity: float, measure: str = "spearman") -> None:
         """Pass only where little of the explanation survived the last step.
@@ -200,6 +198,10 @@ class RandomizationResult:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.savez_compressed(file, description=np.array(json.dumps(described)), **arrays)  # type: ignore[arg-type]
+            # mkstemp makes files private: give the mode that a new file would have.
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, target)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -213,12 +215,24 @@ class RandomizationResult:
             ArgumentError: The file is not such a result.
         """
         try:
-            with np.load(Path(path), allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 described = json.loads(str(file["description"]))
                 if described["format"] != FILE_FORMAT:
                     raise ValueError(f"file format {described['format']}")
                 scores = {name: file[f"scores.{name}"] for name in described["scores"]}
                 outputs = OutputChange(**{name: file[f"outputs.{name}"] for name in described["outputs"]})
+                steps = tuple(Step(**{**step, "layers": tuple(step["layers"])}) for step in described["steps"])
+                return cls(
+                    described["explainer"],
+                    scores,
+                    steps,
+                    outputs,
+                    described["seed"],
+                    described["settings"],
+                    described["versions"],
+                    {k: np.nan if v is None else v for k, v in described["self_similarity"].items()},
+                    tuple(described["findings"]),
+                )
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -228,18 +242,6 @@ class RandomizationResult:
                 received=f"something else ({type(error).__name__}: {error})",
                 fix="Pass a file that RandomizationResult.save wrote.",
             ) from error
-        steps = tuple(Step(**{**step, "layers": tuple(step["layers"])}) for step in described["steps"])
-        return cls(
-            described["explainer"],
-            scores,
-            steps,
-            outputs,
-            described["seed"],
-            described["settings"],
-            described["versions"],
-            {k: np.nan if v is None else v for k, v in described["self_similarity"].items()},
-            tuple(described["findings"]),
-        )
 
     def _of(self, measure: str) -> HostArray:
         if measure not in self.scores:

@@ -21,18 +21,15 @@ class Samples:
     Args:
         inputs: Finite, at least one sample.
         targets: Class indices `(n,)`, or `None`.
+        classes: The number of columns that one-hot labels had, or `None`.
     """
 
     inputs: HostArray
     targets: HostArray | None
+    classes: int | None = None
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """The size of one input."""
-        return self.inputs.nbytes // len(self)
 
 
 def read_samples(inputs: ArrayLike, targets: ArrayLike, adapter: ModelAdapter) -> Samples:
@@ -58,8 +55,10 @@ def read_samples(inputs: ArrayLike, targets: ArrayLike, adapter: ModelAdapter) -
         inputs, targets = _gather(inputs, adapter)
     x = _host("inputs", inputs, adapter)
     _check_inputs(x)
-    y = None if targets is None else _labels(_host("targets", targets, adapter), x.shape[0])
-    return Samples(x, y)
+    if targets is None:
+        return Samples(x, None)
+    y = _host("targets", targets, adapter)
+    return Samples(x, _labels(y, x.shape[0]), y.shape[1] if y.ndim == 2 and y.shape[1] > 1 else None)
 
 
 def _is_batches(inputs: ArrayLike) -> bool:
@@ -179,7 +178,7 @@ def _labels(targets: HostArray, count: int) -> HostArray:
         labels: HostArray = targets.argmax(axis=1).astype(np.int64)
         return labels
     flat = targets.reshape(-1)
-    if flat.shape[0] != count or not np.array_equal(flat, np.round(flat)):
+    if flat.shape[0] != count or not np.isfinite(flat).all() or not np.array_equal(flat, np.round(flat)):
         raise InputError(
             "targets",
             expected="class indices (n,) or one-hot labels (n, classes)",

@@ -36,12 +36,25 @@ def best_class(outputs: Array) -> Array:
     return xp.argmax(outputs, axis=1)
 
 
-def check_labels(labels: HostArray, classes: int) -> None:
+def check_labels(labels: HostArray, classes: int, columns: int | None = None) -> None:
     """Refuse labels that are no class of the model.
 
+    Args:
+        labels: Class indices `(n,)`.
+        classes: The number of the model's outputs.
+        columns: The number of columns that one-hot labels had, or `None` for indices.
+
     Raises:
-        InputError: A label is below 0 or at least the number of outputs.
+        InputError: A label is below 0 or at least the number of outputs, or the columns are not the
+            outputs.
     """
+    if columns is not None and columns != classes:
+        raise InputError(
+            "targets",
+            expected=f"one-hot labels with a column for each of the model's {classes} outputs",
+            received=f"{columns} columns",
+            fix="Check the label encoding, or pass class indices (n,).",
+        )
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         first = int(wrong.argmax())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -54,7 +54,7 @@ class Registry:
         self._manager = pluggy.PluginManager("agnostic_rand")
         self._manager.add_hookspecs(PluginHooks)
         self._plugins: dict[str, Any] = {}
-        self._infos: dict[str, BackendInfo] = {}
+        self._infos: list[BackendInfo] = []
         self._late_faults: dict[str, str] = {}
         for point in points:
             self._load(point)
@@ -62,10 +62,10 @@ class Registry:
     def infos(self) -> tuple[BackendInfo, ...]:
         """One entry a plugin, with faults that its hook has shown since."""
         return tuple(
-            BackendInfo(info.name, info.distribution, info.version, "broken", self._late_faults[name])
-            if name in self._late_faults
+            replace(info, status="broken", reason=self._late_faults[info.name])
+            if info.name in self._late_faults and info.status != "broken"
             else info
-            for name, info in self._infos.items()
+            for info in self._infos
         )
 
     def adapt(
@@ -89,12 +89,13 @@ class Registry:
         version = point.dist.version if point.dist is not None else "unknown"
 
         def record(status: Literal["usable", "framework missing", "broken"], reason: str) -> None:
-            self._infos[point.name] = BackendInfo(point.name, distribution, version, status, reason)
+            self._infos.append(BackendInfo(point.name, distribution, version, status, reason))
 
         try:
             plugin = point.load()
+            absent = [name for name in getattr(plugin, "REQUIRES", ()) if not _is_installed(name)]
             self._register(plugin, point.name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if os.environ.get(STRICT_VARIABLE) == "1":
                 raise PluginError(
                     f"backend plugin {point.name!r} of {distribution} {version}",
@@ -105,7 +106,6 @@ class Registry:
             record("broken", _describe(error))
             return
         self._plugins[point.name] = plugin
-        absent = [name for name in getattr(plugin, "REQUIRES", ()) if importlib.util.find_spec(name) is None]
         if absent:
             record("framework missing", f"{', '.join(absent)} is not installed")
         else:
@@ -176,8 +176,9 @@ class Registry:
                 received=repr(backend),
                 fix="Pass one of them, or leave backend out.",
             )
-        if backend not in self._infos:
-            raise unknown_name("backend", backend, self._infos)
+        known = [info.name for info in self._infos]
+        if backend not in known:
+            raise unknown_name("backend", backend, known)
         raise self._nobody(model)
 
     def _best(self, claims: list[Claim], model: Any) -> Claim:
@@ -274,6 +275,11 @@ def plugin_explainers() -> dict[str, Callable[[], Any]]:
 @cache
 def _installed() -> Registry:
     return Registry(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _is_installed(module: str) -> bool:
+    # The top-level package alone: looking up a submodule would import its parents.
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def _check_claim(claim: Any, model: Any) -> None:

@@ -77,7 +77,8 @@ def randomize_and_explain(
     }
     results = []
     for explainer, report in zip(explainers, guarded, strict=True):
-        unbound = survived_exactly(record.scores[explainer.name], record.outputs, coverage)
+        similar = {m.name: record.scores[explainer.name][m.name] for m in measures if not m.distance}
+        unbound = survived_exactly(similar, record.outputs, coverage)
         results.append(
             RandomizationResult(
                 explainer=explainer.name,
@@ -102,7 +103,8 @@ def _guarded(
     context: ExplanationContext,
     measures: tuple[Measure, ...],
 ) -> GuardReport:
-    inputs = subject.samples.inputs[:GUARD_SAMPLES]
+    count = min(GUARD_SAMPLES, subject.options.batch_size)
+    inputs = subject.samples.inputs[:count]
     if isinstance(targets, str):
-        targets = frozen_targets(adapter, inputs, GUARD_SAMPLES)
-    return guard(adapter, explainer, inputs, targets[:GUARD_SAMPLES], context, measures)
+        targets = frozen_targets(adapter, inputs, count)
+    return guard(adapter, explainer, inputs, targets[:count], context, measures)

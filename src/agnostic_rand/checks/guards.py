@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agnostic_rand.adapters import Array, HostArray, ModelAdapter, SupportsModelState
+from agnostic_rand.adapters import AdapterView, Array, HostArray, ModelAdapter, SupportsModelState
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.explainers import Explainer, ExplanationContext
@@ -82,7 +82,7 @@ def guard(
 
 def survived_exactly(scores: Mapping[str, HostArray], outputs: OutputChange, coverage: float) -> str | None:
     """The finding that every map was the same after full randomization, though the outputs moved."""
-    if coverage < 1:
+    if coverage < 1 or not scores:
         return None
     last = np.concatenate([array[:, -1].ravel() for array in scores.values()])
     defined = last[np.isfinite(last)]
@@ -127,7 +127,10 @@ def _maps(
 
 
 def _state(adapter: ModelAdapter) -> dict[str, object]:
-    return adapter.model_state() if isinstance(adapter, SupportsModelState) else {}
+    inner: ModelAdapter = adapter
+    while isinstance(inner, AdapterView):
+        inner = inner.wrapped
+    return inner.model_state() if isinstance(inner, SupportsModelState) else {}
 
 
 def _mean(scores: HostArray) -> float:

@@ -85,7 +85,7 @@ class ModelRandomizationMetric:
         options = RunOptions(batch_size, activation, seed, isolation, backend, forward, channel_axis, progress)
         self._strategy = _strategy(randomization_strategy)
         chosen = resolve_measures(measures)
-        whole_number("draws", draws, least=1, example=3)
+        draws = whole_number("draws", draws, least=1, example=3)
         self._subject = Subject.open(model, inputs, targets, options)
         self._strategy.plan(self._subject.adapter.layers())
         self._draws, self._measures = draws, chosen

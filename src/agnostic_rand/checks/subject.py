@@ -6,8 +6,10 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from agnostic_rand.activation import Activation, with_activation
 from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
@@ -77,7 +79,8 @@ class Subject:
         Raises:
             AgnosticRandError: The model, the data or an option cannot be used.
         """
-        whole_number("batch_size", options.batch_size, least=1, example=64)
+        options = replace(options, batch_size=whole_number("batch_size", options.batch_size, least=1, example=64))
+        _check_progress(options.progress)
         resolve_isolation(options.isolation, bound=False)
         streams = Streams.ensure(options.seed)
         policy = targets if isinstance(targets, str) else None
@@ -89,8 +92,9 @@ class Subject:
                 model, backend=options.backend, example_inputs=samples.inputs[:1], forward=options.forward
             )
             outputs = outputs_of(adapter, adapter.asarray(samples.inputs[:1]))
+        options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
         if samples.targets is not None:
-            check_labels(samples.targets, outputs.shape[1])
+            check_labels(samples.targets, outputs.shape[1], samples.classes)
         return cls(adapter, samples, _target_policy(policy, samples), streams, options)
 
     @property
@@ -174,6 +178,31 @@ class Subject:
             except importlib.metadata.PackageNotFoundError:
                 continue
         return versions
+
+
+def _channel_axis(axis: Any, dimensions: int) -> int | None:
+    """The axis as a plain int; the batch has no channels."""
+    if axis is None:
+        return None
+    whole = isinstance(axis, int | np.integer) and not isinstance(axis, bool)
+    if not whole or not -dimensions < axis < dimensions or axis == 0:
+        raise ArgumentError(
+            "channel_axis",
+            expected=f"an axis of the inputs besides the first, from 1 to {dimensions - 1} or from -1 down",
+            received=repr(axis),
+            fix="Leave it out for the framework's convention.",
+        )
+    return int(axis)
+
+
+def _check_progress(progress: Any) -> None:
+    if progress is not None and not callable(progress):
+        raise ArgumentError(
+            "progress",
+            expected="a function of one Progress, or None",
+            received=repr(progress),
+            fix="Pass for example progress=print.",
+        )
 
 
 def _target_policy(policy: str | None, samples: Samples) -> str:

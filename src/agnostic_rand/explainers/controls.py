@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy import ndimage
 
-from agnostic_rand.adapters import Array, ModelAdapter
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.explainer import Explainer
@@ -146,6 +146,13 @@ class EdgeDetector:
                 received=f"inputs of shape {tuple(inputs.shape)}",
                 fix="Leave this control out for inputs that are not images.",
             )
-        vertical = ndimage.sobel(images, axis=1, mode="nearest")
-        horizontal = ndimage.sobel(images, axis=2, mode="nearest")
+        # One axis after the other: scipy's sobel() smooths along the batch too.
+        vertical = _sobel(images, along=1, across=2)
+        horizontal = _sobel(images, along=2, across=1)
         return np.hypot(vertical, horizontal)
+
+
+def _sobel(images: HostArray, along: int, across: int) -> HostArray:
+    difference = ndimage.correlate1d(images, [-1, 0, 1], axis=along, mode="nearest")
+    smoothed: HostArray = ndimage.correlate1d(difference, [1, 2, 1], axis=across, mode="nearest")
+    return smoothed

@@ -28,6 +28,10 @@ class _Smoothed(ABC):
     noise: float = 0.15
 
     def __post_init__(self) -> None:
+        # Imported here: names are resolved to classes of this module too.
+        from agnostic_rand.explainers.resolve import resolve_explainer
+
+        object.__setattr__(self, "base", resolve_explainer(self.base))
         whole_number("samples", self.samples, least=1, example=50)
         real_number("noise", self.noise, least=0, example=0.15)
 

@@ -61,13 +61,13 @@ def prepare_cosine(maps: Array) -> PreparedDirections:
     """What the cosine needs of the base maps `(n, ...)`; computed once."""
     xp, rows = as_rows(maps)
     undefined = xp.all(rows == 0, axis=1) | _broken(xp, rows)
-    return PreparedDirections(tuple(maps.shape), _directions(xp, precise(xp, rows)), undefined)
+    return PreparedDirections(tuple(maps.shape), _directions(xp, _finite(xp, rows)), undefined)
 
 
 def compare_cosine(prepared: PreparedDirections, maps: Array) -> Array:
     """The cosine with the prepared maps, `(n,)`."""
     xp, rows = as_rows(maps)
-    scores = xp.sum(prepared.directions * _directions(xp, precise(xp, rows)), axis=1)
+    scores = xp.sum(prepared.directions * _directions(xp, _finite(xp, rows)), axis=1)
     undefined = prepared.undefined | xp.all(rows == 0, axis=1) | _broken(xp, rows)
     return undefined_where(xp, undefined, scores)
 
@@ -121,8 +121,14 @@ def second_moment_mse(first: Array, second: Array) -> Array:
 
 
 def _centred(xp: Any, rows: Array) -> Array:
-    exact = precise(xp, rows)
+    exact = _finite(xp, rows)
     return exact - xp.mean(exact, axis=1, keepdims=True)
+
+
+def _finite(xp: Any, rows: Array) -> Array:
+    """The rows in full precision; zeros for rows that are not finite, which have no score."""
+    exact = precise(xp, rows)
+    return xp.where(_broken(xp, rows)[:, None], xp.zeros_like(exact), exact)
 
 
 def _directions(xp: Any, rows: Array) -> Array:

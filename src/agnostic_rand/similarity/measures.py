@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from array_api_compat import array_namespace
+
 from agnostic_rand.adapters import Array
 from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.similarity import gradients, linear, overlap, rank, structural
@@ -92,11 +94,16 @@ def resolve_measures(measures: Sequence[str | Measure | Pairwise] | str) -> tupl
 
 
 def _as_they_are(maps: Array) -> Array:
-    return maps
+    return _copy(maps)
 
 
 def _compare_pairwise(function: Pairwise, base: Array, maps: Array) -> Array:
-    return function(base, maps)
+    # Copies: an explainer may return the same memory each time, a function may work in place.
+    return function(_copy(base), _copy(maps))
+
+
+def _copy(maps: Array) -> Array:
+    return array_namespace(maps).asarray(maps, copy=True)
 
 
 def _prepare_hog(prepare: Callable[[Array], Any]) -> Callable[[Array], Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from array_api_compat import device, is_numpy_array, to_device
-from scipy import stats
 
 from agnostic_rand.adapters import Array
 from agnostic_rand.arguments import real_number
@@ -33,6 +32,9 @@ def kendall(first: Array, second: Array) -> Array:
         >>> kendall(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 3.0, 2.0]])).round(3)
         array([0.333])
     """
+    # SciPy's statistics take half a second to import: not before they are needed.
+    from scipy import stats
+
     same_shape(first, second)
     xp, a = as_rows(first)
     _, b = as_rows(second)

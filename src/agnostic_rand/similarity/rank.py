@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import device
+from array_api_compat import device, is_jax_array
 
 from agnostic_rand.adapters import Array
 from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape, undefined_where
@@ -82,7 +82,7 @@ def spearman_nonzero(first: Array, second: Array) -> Array:
 
     Returns:
         `(n,)`, in [-1, 1]. NaN where fewer than two pixels remain, or a map is constant on them
-        or holds NaN.
+        or holds NaN or infinity.
 
     Raises:
         ExplanationError: The shapes differ, or there is nothing to compare.
@@ -102,7 +102,7 @@ def spearman_nonzero(first: Array, second: Array) -> Array:
     ranks_b = _ranks_among(xp, b, kept, count)
     product = xp.sum(ranks_a * ranks_b, axis=1)
     lengths = xp.sqrt(xp.sum(ranks_a**2, axis=1) * xp.sum(ranks_b**2, axis=1))
-    undefined = (lengths == 0) | xp.any(xp.isnan(a) | xp.isnan(b), axis=1)
+    undefined = (lengths == 0) | ~xp.all(xp.isfinite(a) & xp.isfinite(b), axis=1)
     return undefined_where(xp, undefined, product / xp.where(lengths > 0, lengths, 1.0))
 
 
@@ -127,8 +127,18 @@ def _centred_ranks(xp: Any, ordered: Array) -> Array:
         return xp.broadcast_to(positions, (n, k))
     first_of_row = xp.ones((n, 1), dtype=xp.bool, device=device(ordered))
     starts = xp.reshape(xp.concat([first_of_row, rises], axis=1), (-1,))
+    if is_jax_array(ordered):
+        return _static_mean_ranks(xp, starts, n, k) - centre
     (begin,) = xp.nonzero(starts)
     end = xp.concat([begin[1:], xp.asarray([n * k], dtype=begin.dtype, device=device(ordered))])
     mean_rank = precise(xp, begin % k) + (precise(xp, end - begin) - 1) / 2 - centre
     group = xp.cumulative_sum(xp.astype(starts, begin.dtype)) - 1
     return xp.reshape(xp.take(mean_rank, group), (n, k))
+
+
+def _static_mean_ranks(xp: Any, starts: Array, n: int, k: int) -> Array:
+    """The same by shapes that do not depend on the values: JAX compiles anew for each shape."""
+    group = xp.cumulative_sum(xp.astype(starts, xp.int32))
+    ends = xp.searchsorted(group, group, side="left") + xp.searchsorted(group, group, side="right")
+    first_of_row = xp.reshape(xp.arange(n, device=device(starts)) * k, (n, 1))
+    return precise(xp, xp.reshape(ends - 1, (n, k)) - 2 * first_of_row) / 2

@@ -1,6 +1,5 @@
 """With how much certainty a score is known, against which floor, and what follows."""
 
-from agnostic_rand.statistics.bootstrap import crossed_bootstrap
 from agnostic_rand.statistics.floors import Floors, measure_floors
 from agnostic_rand.statistics.random_effects import MeanEstimate, estimate_mean
 from agnostic_rand.statistics.verdict import DEFAULT_MARGIN, Outcome, Verdict, holm_levels, judge
@@ -11,7 +10,6 @@ __all__ = [
     "MeanEstimate",
     "Outcome",
     "Verdict",
-    "crossed_bootstrap",
     "estimate_mean",
     "holm_levels",
     "judge",

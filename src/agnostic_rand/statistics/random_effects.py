@@ -9,7 +9,6 @@ import numpy as np
 from scipy import stats
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.arguments import real_number
 from agnostic_rand.errors import ArgumentError
 
 
@@ -29,7 +28,7 @@ class MeanEstimate:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The interval that covers the true mean with probability `level`; NaN where unknown."""
-        if not real_number("level", level, least=0, example=0.95, above=True) < 1:
+        if not 0 < level < 1:
             raise ArgumentError(
                 "level", expected="a number in (0, 1)", received=repr(level), fix="Pass level=0.95."
             )

@@ -56,7 +56,7 @@ def draw_layer(
                 received=f"shape {value.shape}",
                 fix="Return an array shaped like the value that was given.",
             )
-        drawn[name] = _cast(layer, name, value, trained[name].dtype)
+        drawn[name] = _cast(layer, name, value, trained[name])
     return drawn
 
 
@@ -75,15 +75,24 @@ def _draw(
 def _match_magnitudes(layer: Layer, drawn: dict[str, HostArray]) -> None:
     """Set each weight normalization's magnitude to its kernel's norm, so that the kernel acts as drawn."""
     kernel: HostArray | None = None
+    axes: tuple[str, ...] | None = None
     for parameter in layer.parameters:
         if parameter.role == "kernel":
-            kernel = drawn[parameter.name]
+            kernel, axes = drawn[parameter.name], parameter.axes
             continue
         if parameter.role != "magnitude" or kernel is None:
             continue
-        kept = parameter.shape if len(parameter.shape) == kernel.ndim else (1,) * kernel.ndim
-        summed = tuple(i for i, n in enumerate(kept) if n == 1)
+        summed = _summed(parameter, axes, kernel.ndim)
         drawn[parameter.name] = np.sqrt((kernel**2).sum(axis=summed)).reshape(parameter.shape)
+
+
+def _summed(magnitude: Parameter, kernel_axes: tuple[str, ...] | None, dimensions: int) -> tuple[int, ...]:
+    """The dimensions of a kernel over which each element of its magnitude is a norm."""
+    if len(magnitude.shape) == dimensions:
+        return tuple(i for i, n in enumerate(magnitude.shape) if n == 1)
+    if magnitude.axes is not None and kernel_axes is not None:
+        return tuple(i for i, axis in enumerate(kernel_axes) if axis not in magnitude.axes)
+    return tuple(range(dimensions))
 
 
 def _refuse_unfit(layer: Layer, parameter: Parameter, value: HostArray, perturbation: Perturbation) -> None:
@@ -106,14 +115,15 @@ def _refuse_unfit(layer: Layer, parameter: Parameter, value: HostArray, perturba
         )
 
 
-def _cast(layer: Layer, name: str, value: HostArray, dtype: np.dtype[np.generic]) -> HostArray:
+def _cast(layer: Layer, name: str, value: HostArray, trained: HostArray) -> HostArray:
+    dtype = trained.dtype
     with np.errstate(over="ignore"):
         cast = value.astype(dtype, copy=False)
-    if np.issubdtype(dtype, np.floating) and not np.isfinite(cast).all() and np.isfinite(value).all():
+    if np.issubdtype(dtype, np.floating) and not np.isfinite(cast).all() and np.isfinite(trained).all():
         raise WeightsError(
             f"{layer.name}.{name}",
             expected=f"drawn values within the range of {dtype}",
-            received=f"values up to {np.abs(value).max():.3g}",
+            received=f"values up to {np.abs(value).max():.3g}" if np.isfinite(value).all() else "NaN or infinity",
             fix="Use a perturbation of smaller scale, or a model of higher precision.",
         )
     return cast

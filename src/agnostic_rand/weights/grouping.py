@@ -58,9 +58,14 @@ def excluded_layers(layers: Sequence[Layer], exclude: Sequence[str]) -> tuple[st
             "exclude", expected="a list of globs", received=repr(exclude), fix=f"Pass [{exclude!r}]."
         )
     for glob in exclude:
-        if not any(fnmatchcase(layer.name, glob) for layer in layers):
+        if not any(_matches(layer, glob) for layer in layers):
             raise unknown_name("exclude glob", glob, [layer.name for layer in layers])
-    return tuple(layer.name for layer in layers if any(fnmatchcase(layer.name, glob) for glob in exclude))
+    return tuple(layer.name for layer in layers if any(_matches(layer, glob) for glob in exclude))
+
+
+def _matches(layer: Layer, glob: str) -> bool:
+    # A name with brackets (`blocks[0]`) stands for itself too.
+    return layer.name == glob or fnmatchcase(layer.name, glob)
 
 
 def _group_names(carriers: Sequence[Layer], groups: Grouping) -> dict[str, str]:
@@ -83,12 +88,9 @@ def _by_globs(carriers: Sequence[Layer], globs: Sequence[str]) -> dict[str, str]
     for glob in globs:
         if not isinstance(glob, str):
             raise _bad_grouping(repr(glob))
-        if not any(fnmatchcase(layer.name, glob) for layer in carriers):
+        if not any(_matches(layer, glob) for layer in carriers):
             raise unknown_name("groups glob", glob, [layer.name for layer in carriers])
-    return {
-        layer.name: next((glob for glob in globs if fnmatchcase(layer.name, glob)), layer.name)
-        for layer in carriers
-    }
+    return {layer.name: next((glob for glob in globs if _matches(layer, glob)), layer.name) for layer in carriers}
 
 
 def _equal_blocks(carriers: Sequence[Layer], count: int) -> dict[str, str]:

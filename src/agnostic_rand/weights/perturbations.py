@@ -119,7 +119,7 @@ class MatchedNormal:
 
     def __call__(self, value: HostArray, _parameter: Parameter, rng: np.random.Generator) -> HostArray:
         """The new value, shaped like `value`."""
-        mean, sd = float(value.mean()), float(value.std())
+        mean, sd = _moments(value)
         if sd <= 1e-7 * abs(mean):
             mean, sd = 0.0, abs(mean)
         return mean + sd * rng.standard_normal(value.shape)
@@ -144,7 +144,10 @@ class Uniform:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+        ends = (self.low, self.high)
+        if not all(isinstance(end, int | float | np.number) and np.isfinite(end) for end in ends) or (
+            self.low >= self.high
+        ):
             raise ArgumentError(
                 "Uniform(low, high)",
                 expected="finite numbers with low < high",
@@ -178,7 +181,7 @@ class GaussianNoise:
 
     def __call__(self, value: HostArray, _parameter: Parameter, rng: np.random.Generator) -> HostArray:
         """The new value, shaped like `value`."""
-        scale = self.std * (float(value.std()) if self.relative else 1.0)
+        scale = self.std * (_moments(value)[1] if self.relative else 1.0)
         return value + scale * rng.standard_normal(value.shape)
 
 
@@ -260,6 +263,12 @@ def default_statistics(perturbation: Perturbation) -> StatisticsPolicy:
     """The perturbation's own policy for running statistics; `"keep"` where it names none."""
     policy: StatisticsPolicy = getattr(perturbation, "default_statistics", "keep")
     return policy
+
+
+def _moments(value: HostArray) -> tuple[float, float]:
+    # Sums depend on the order of their terms: the canonical one, whatever the memory layout.
+    ordered = np.ascontiguousarray(value)
+    return float(ordered.mean()), float(ordered.std())
 
 
 def _truncated_normal(shape: tuple[int, ...], sd: float, rng: np.random.Generator) -> HostArray:

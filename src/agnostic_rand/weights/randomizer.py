@@ -113,15 +113,18 @@ class Randomizer:
         Raises:
             WeightsError: A layer holds something else: the explainer trained the model, say.
         """
-        for name, expected in self._sums.items():
-            if fingerprint(self._adapter.read(name)) != expected:
-                state = "the random weights that were written" if name in self._drawn else "its trained weights"
-                raise WeightsError(
-                    f"layer {name!r}",
-                    expected=f"{state}, unchanged by the explanations",
-                    received="other values",
-                    fix="Make sure that the explainer does not train or modify the model.",
-                )
+        for name in self._sums:
+            self._verify_layer(name)
+
+    def _verify_layer(self, name: str) -> None:
+        if fingerprint(self._adapter.read(name)) != self._sums[name]:
+            state = "the random weights that were written" if name in self._drawn else "its trained weights"
+            raise WeightsError(
+                f"layer {name!r}",
+                expected=f"{state}, unchanged by the explanations",
+                received="other values",
+                fix="Make sure that the explainer does not train or modify the model.",
+            )
 
     def _trained(self, name: str) -> dict[str, HostArray]:
         return self._kept[name] if self._source is None else self._source.read(name)
@@ -156,6 +159,8 @@ class Randomizer:
             self._write(name, values)
 
     def _write(self, name: str, values: dict[str, HostArray]) -> None:
+        # What an earlier write or an explainer did to this layer would be hidden by writing it.
+        self._verify_layer(name)
         self._adapter.write(name, values)
         held = self._adapter.read(name)
         known = {p.name: p for p in (*self._layers[name].parameters, *self._layers[name].statistics)}
@@ -187,7 +192,9 @@ def _same(held: HostArray, written: HostArray, parameter: Parameter) -> bool:
         # Comparing two memory layouts element by element costs more than an explanation: compare the
         # sums of all bits, which no order changes, and some rows exactly.
         every = max(1, held.size // _LARGE)
-        return _bit_sum(held) == _bit_sum(expected) and np.array_equal(held[::every], expected[::every])
+        if _bit_sum(held) != _bit_sum(expected):
+            return False
+        held, expected = held[::every], expected[::every]
     return bool(np.array_equal(held, expected, equal_nan=held.dtype.kind in "fc"))
 
 

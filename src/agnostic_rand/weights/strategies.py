@@ -122,6 +122,7 @@ class RandomizationStrategy(ABC):
         calibration = None if example_inputs is None else copy.asarray(example_inputs)
         with Randomizer(copy, plan, Streams(seed), trained=adapter, calibration=calibration) as randomizer:
             randomizer.apply(draw=0, step=len(plan.steps) - 1)
+            randomizer.verify()
         return copy.native
 
 
@@ -171,6 +172,13 @@ class ProgressiveLayerRandomization(RandomizationStrategy):
         if isinstance(stop, str):
             for position, group in enumerate(ordered):
                 if stop == group.name or any(stop == layer.name for layer in group.layers):
+                    if position == 0:
+                        raise ArgumentError(
+                            "stop_layer",
+                            expected="a layer that leaves at least one to randomize before it",
+                            received=f"{stop!r}, where the randomization starts",
+                            fix="Name a layer further on, or pass an int or a share.",
+                        )
                     return position
             raise unknown_name("stop_layer", stop, [group.name for group in ordered])
         if isinstance(stop, float):
