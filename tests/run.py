@@ -31,11 +31,6 @@ class Suite:
 # The longest first, so that the two workers end together.
 SUITES = (
     Suite("torch", ("tests/torch",), "torch"),
-    Suite("keras-tensorflow", ("tests/keras",), "keras", "tensorflow"),
-    Suite("keras-torch", ("tests/keras",), "keras", "torch"),
-    Suite("keras-jax", ("tests/keras",), "keras", "jax"),
-    Suite("jax", ("tests/jax",), "jax"),
-    Suite("tensorflow", ("tests/tensorflow",), "tensorflow"),
     Suite("conformance", ("tests/conformance",), "torch"),
     Suite("together", ("tests/together",), "torch"),
     Suite("bridges", ("tests/bridges",), "torch"),

@@ -153,9 +153,10 @@ class TorchAdapter:
 
     def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], torch.Tensor | None]]:
         """Evaluation mode for foreign code; its forward pass over `inputs` is noted."""
-        # Compiled code would keep the note of the call in which it was compiled.
+        # Compiled code would keep the note of the call in which it was compiled; scripted code takes no hook.
         compiled = uncompiled(self._native) is not self._native or self._module._compiled_call_impl is not None
-        seen = self._forward is None and not compiled
+        hidden = compiled or isinstance(self._module, torch.jit.ScriptModule)
+        seen = self._forward is None and not hidden
         return watched(self._native, self._module, inputs if seen else None)
 
     def model_state(self) -> dict[str, object]:

@@ -14,7 +14,8 @@ def own_tensor(x: Array, device: torch.device, dtype: torch.dtype) -> torch.Tens
     """A copy on the device; floating values as `dtype`."""
     with torch.inference_mode(False):
         tensor = x.detach().clone() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
-        return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+        # The type first: some devices lack double precision.
+        return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype).to(device)
 
 
 def full_precision(tensor: torch.Tensor) -> torch.Tensor:

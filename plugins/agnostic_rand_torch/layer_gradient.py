@@ -10,6 +10,7 @@ from torch import nn
 
 from agnostic_rand.errors import ModelError, unknown_name
 from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.roles import kind_of
 from agnostic_rand_torch.unwrap import public_names
 
 
@@ -76,8 +77,12 @@ def output_and_gradient_at(
 
 
 def _submodules(module: nn.Module) -> dict[str, nn.Module]:
-    """By its name without wrappers, each submodule; a wrapper itself has no name."""
+    """By its name without wrappers, each submodule that takes hooks; a wrapper itself has no name."""
     names = public_names(module)
     named = {names[id(part)]: part for part in module.modules() if names[id(part)]}
-    # A model that is a single layer is listed by its type, as in `layers()`.
-    return named or {type(module).__name__: module}
+    # What computes a weight has an output of its own, but none for each sample.
+    named = {name: part for name, part in named.items() if "parametrizations" not in name.split(".")}
+    if not named:
+        # A model that is a single layer is listed by its type, as in `layers()`.
+        named = {kind_of(module).__name__: module}
+    return {name: part for name, part in named.items() if not isinstance(part, torch.jit.ScriptModule)}

@@ -33,7 +33,7 @@ def training_step(
     taken = iter(range(2**62))
 
     def step(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
-        x, y = asarray(inputs), asarray(labels)
+        x, y = asarray(inputs), asarray(labels).long()
         with _training(module, parameters), _seeded(seed + next(taken), x.device):
             outputs = call(x).float()
             loss = nn.functional.cross_entropy(outputs, y)

@@ -107,6 +107,20 @@ def test_labels_of_coinciding_curves_do_not_cover_each_other(make, count):
     assert all(box.x0 > axes.x1 and box.x1 <= page.x1 for box in boxes)
 
 
+def test_a_wide_interval_does_not_flatten_the_curves(make):
+    scores = np.zeros((2, 3, 5))
+    scores[1] = 0.9
+    figure = curve_figure(make({"spearman": scores}))
+    assert figure.axes[0].get_ylim()[0] >= -1.2
+    assert figure.axes[0].get_ylim()[1] <= 1.2
+
+
+def test_scores_beyond_one_are_in_view(make):
+    low, high = curve_figure(make({"mse": np.full((2, 3, 5), 7.0)})).axes[0].get_ylim()
+    assert low < 0
+    assert high > 7
+
+
 def test_an_explainer_without_scores_is_named_as_undefined(make):
     results = [
         make({"spearman": np.zeros((1, 3, 2))}),

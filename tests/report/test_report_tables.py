@@ -29,6 +29,11 @@ def test_each_explainer_has_its_means_and_the_interval_of_the_last_step(real_run
     assert row_of(printed(comparison_table(real_run[0], "spearman")), "gradient") == expected
 
 
+def test_an_interval_that_is_not_known_is_called_so(make):
+    lines = printed(comparison_table([make({"spearman": np.full((1, 2, 1), 0.5)})], "spearman"))
+    assert row_of(lines, "gradient") == ["gradient", "0.50", "0.50", "unknown"]
+
+
 def test_the_outputs_have_a_row_of_their_own(real_run):
     result = real_run[0][0]
     lines = printed(comparison_table(real_run[0], "spearman"))

@@ -106,3 +106,14 @@ def test_hooks_that_foreign_code_leaves_are_seen() -> None:
     model[0].register_full_backward_hook(lambda *_: None)
     after = adapter.model_state()
     assert {name for name in after if after[name] != before[name]} == {"backward hooks"}
+
+
+def test_functions_explain_scripted_models() -> None:
+    case = BY_NAME["scripted"]
+
+    def gradient(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        inputs.requires_grad_()
+        return torch.autograd.grad(model(inputs).gather(1, targets[:, None]).sum(), inputs)[0]
+
+    metric = ar.ModelRandomizationMetric(case.model(), case.inputs(4), seed=0)
+    assert metric.evaluate(gradient) == pytest.approx(metric.evaluate("gradient"), abs=1e-6)

@@ -12,7 +12,7 @@ from torch import nn
 from zoo import BY_NAME, CASES, Case, cases
 
 import agnostic_rand as ar
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.errors import InputError, ModelError, UnknownNameError
 
 _FLOATING = [case.name for case in CASES if case.dtype is torch.float32]
 
@@ -153,7 +153,7 @@ def test_labels_of_any_integer_type(dtype: type) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
-@cases("resnet with functional relu", "vision transformer", "lstm", "compiled inside")
+@cases("resnet with functional relu", "vision transformer", "lstm", "compiled inside", "weight_norm")
 def test_the_gradient_at_a_layer(case: Case) -> None:
     adapter = ar.adapt(case.model().double())
     x, y = adapter.asarray(case.inputs(2)), torch.tensor([0, 3])
@@ -176,3 +176,22 @@ def test_the_gradient_at_a_layer_by_hand() -> None:
     hidden, gradient = adapter.layer_gradient(x, y, "2")
     torch.testing.assert_close(hidden, net[2](torch.relu(net[0](x))).detach())
     torch.testing.assert_close(gradient, (net[4].weight[y] * (hidden > 0)).detach())
+
+
+def test_layers_inside_scripted_code_have_no_name() -> None:
+    part = BY_NAME["scripted"].model()
+    adapter = ar.adapt(nn.Sequential(part, nn.Linear(4, 4)))
+    x = adapter.asarray(BY_NAME["scripted"].inputs(2))
+    assert list(adapter.layer_shapes(x)) == ["1"]
+    with pytest.raises(UnknownNameError, match=r"layer '0\.4'"):
+        adapter.layer_gradient(x, torch.tensor([0, 1]), "0.4")
+
+
+def test_a_model_that_is_one_layer_has_the_name_of_its_inventory() -> None:
+    for name in ("root layer", "spectral_norm root"):
+        adapter = BY_NAME[name].adapter()
+        x = adapter.asarray(BY_NAME[name].inputs(2))
+        assert list(adapter.layer_shapes(x)) == [adapter.layers()[0].name] == ["Linear"]
+        output, gradient = adapter.layer_gradient(x, torch.tensor([0, 1]), "Linear")
+        torch.testing.assert_close(output, adapter.predict(x))
+        assert torch.equal(gradient, torch.eye(4)[:2])

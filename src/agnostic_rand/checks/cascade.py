@@ -63,7 +63,7 @@ def randomize_and_explain(
         guarded = [_guarded(subject, adapter, one, targets, context, measures) for one in explainers]
         inputs = subject.samples.inputs
         record = run_cascade(adapter, explainers, inputs, targets, randomizer, plan, context, settings)
-        unchanged = randomizer.unchanged
+        unchanged, kept = randomizer.unchanged, randomizer.unchanged_parameters
     coverage = max(step.coverage for step in plan.steps)
     described: dict[str, Any] = {
         "strategy": repr(strategy),
@@ -73,6 +73,7 @@ def randomize_and_explain(
         "draws": draws,
         "measures": {measure.name: repr(measure.form) for measure in measures},
         "unchanged_layers": list(unchanged),
+        "unchanged_parameters": list(kept),
         **subject.described(explainers),
     }
     results = []

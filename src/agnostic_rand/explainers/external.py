@@ -29,8 +29,8 @@ class FunctionExplainer:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The function's maps; see `Explainer.explain`."""
-        own = _own_arrays(adapter, inputs, targets)
         with _watched(adapter, inputs):
+            own = _own_arrays(adapter, inputs, targets)
             return self.function(adapter.native, *own)
 
 
@@ -63,8 +63,8 @@ class BoundExplainer:
                 received="an object that holds another model",
                 fix="Build the explainer with the very model that you pass to the metric.",
             )
-        own = _own_arrays(adapter, inputs, targets)
         with _watched(adapter, inputs):
+            own = _own_arrays(adapter, inputs, targets)
             return self.bound.explain(*own)
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import plugin_explainers
 from agnostic_rand.errors import ArgumentError, unknown_name
+from agnostic_rand.explainers.bridges import bridged
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.controls import (
     ConstantMap,
@@ -78,6 +79,9 @@ def resolve_explainer(explainer: ExplainerLike) -> Explainer:
     """
     if isinstance(explainer, str):
         return _named(explainer)
+    foreign = bridged(explainer)
+    if foreign is not None:
+        return foreign
     if isinstance(explainer, type):
         raise ArgumentError(
             "explainer",

@@ -219,12 +219,11 @@ def _facts(result: RandomizationResult) -> str:
 
 
 def _limits(curves: Sequence[_Curve]) -> tuple[float, float]:
-    drawn = [curve.mean for curve in curves]
-    drawn += [curve.interval.ravel() for curve in curves if curve.interval is not None]
-    values = np.concatenate(drawn)
-    values = values[np.isfinite(values)]
-    low = min(float(values.min(initial=0.0)), 0.0)
-    high = max(float(values.max(initial=1.0)), 1.0)
+    """Room for every mean, and for the intervals within the range of a correlation or of the means."""
+    means = np.concatenate([curve.mean for curve in curves])
+    low, high = (float(end) for end in (np.nanmin([0.0, *means]), np.nanmax([1.0, *means])))
+    intervals = np.concatenate([curve.interval.ravel() for curve in curves if curve.interval is not None])
+    low = min(low, max(-1.0, float(np.nanmin([low, *intervals]))))
     margin = 0.06 * (high - low)
     return low - margin, high + margin / 2
 

@@ -37,7 +37,7 @@ def comparison_table(results: Sequence[RandomizationResult], measure: str) -> Ta
     steps = results[0].steps
     names = shortened([result.explainer for result in results], _LONGEST_NAME)
     means = [[_cell(mean) for mean in result.mean(measure)] for result in results]
-    intervals = [_interval(result.interval(measure)[-1]) for result in results]
+    intervals = [_interval(result, measure) for result in results]
     outputs = [_cell(value) for value in defined_mean(results[0].outputs.correlation)]
     titles = shortened([step.name for step in steps], _LONGEST_STEP)
     shares = [percent(step.coverage) for step in steps]
@@ -81,6 +81,8 @@ def _cell(value: float) -> str:
     return _UNDEFINED if np.isnan(value) else number(float(value))
 
 
-def _interval(ends: Sequence[float]) -> str:
-    low, high = ends
-    return _UNDEFINED if np.isnan(low) else f"[{_cell(low)}, {_cell(high)}]"
+def _interval(result: RandomizationResult, measure: str) -> str:
+    if np.isnan(result.mean(measure)[-1]):
+        return _UNDEFINED
+    low, high = result.interval(measure)[-1]
+    return "unknown" if np.isnan(low) else f"[{_cell(low)}, {_cell(high)}]"

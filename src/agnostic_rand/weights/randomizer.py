@@ -62,6 +62,7 @@ class Randomizer:
         touched = {name for step in plan.steps for name in step.layers}
         self._kept = {name: adapter.read(name) for name in touched} if trained is None else {}
         self._unchanged: set[str] = set()
+        self._unchanged_parameters: dict[str, None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +82,11 @@ class Randomizer:
     def unchanged(self) -> tuple[str, ...]:
         """Layers whose draws so far equal their trained values, such as an untrained normalization."""
         return tuple(name for name in self._layers if name in self._unchanged)
+
+    @property
+    def unchanged_parameters(self) -> tuple[str, ...]:
+        """Parameters whose draws so far equal their trained values, such as a bias that stayed zero."""
+        return tuple(self._unchanged_parameters)
 
     def apply(self, *, draw: int, step: int) -> None:
         """Bring the model into the state of a step: what is not random in it is trained again.
@@ -138,10 +144,12 @@ class Randomizer:
         if self._plan.statistics == "reset":
             values |= _fresh_statistics(layer, trained)
         derived = {p.name for p in layer.statistics if p.role == "other"}
-        self._write(name, {key: value for key, value in values.items() if key not in derived})
+        held = self._write(name, {key: value for key, value in values.items() if key not in derived})
         self._drawn[name] = key
         if layer.parameters and self._sums[name] == self._trained_sums[name]:
             self._unchanged.add(name)
+        same = (p.name for p in layer.parameters if np.array_equal(held[p.name], trained[p.name]))
+        self._unchanged_parameters.update((key if key == name else f"{name}.{key}", None) for key in same)
 
     def _recalibrate(self, names: tuple[str, ...]) -> None:
         with_statistics = [name for name in names if self._layers[name].statistics]
@@ -158,7 +166,7 @@ class Randomizer:
         for name, values in capable.estimate_statistics(self._calibration, with_statistics).items():
             self._write(name, values)
 
-    def _write(self, name: str, values: dict[str, HostArray]) -> None:
+    def _write(self, name: str, values: dict[str, HostArray]) -> dict[str, HostArray]:
         # What an earlier write or an explainer did to this layer would be hidden by writing it.
         self._verify_layer(name)
         self._adapter.write(name, values)
@@ -173,6 +181,7 @@ class Randomizer:
                     fix=f"This is a fault of the {self._adapter.framework!r} backend: report it.",
                 )
         self._sums[name] = fingerprint(held)
+        return held
 
 
 def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, HostArray]:

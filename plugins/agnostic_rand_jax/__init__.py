@@ -1,0 +1,89 @@
+"""The JAX backend of agnostic_rand: Flax NNX, Flax Linen, Equinox, and bare `(apply, params)` pairs.
+
+It claims an `nnx.Module`, a tuple `(linen module, variables)`, an `equinox.Module`, a tuple
+`(equinox module, equinox.nn.State)`, a tuple `(apply, params)`, and what `jax_model` returns. This
+module imports no framework; the adapter is loaded when a model is opened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from agnostic_rand.adapters import Claim, ModelAdapter, OpenRequest, hookimpl
+from agnostic_rand_jax.pair import JaxModel, jax_model
+
+__all__ = ["JaxModel", "agnostic_rand_claim", "jax_model"]
+
+REQUIRES = ("jax",)
+
+
+@hookimpl
+def agnostic_rand_claim(model: Any) -> Claim | None:
+    """Claim the model if JAX is loaded and it has one of the forms above."""
+    if "jax" not in sys.modules:
+        return None
+    found = _recognized(model)
+    if found is None:
+        return None
+    model_type, opened = found
+    return Claim(backend="jax", model_type=model_type, open=partial(opened, model), api_version=1)
+
+
+def _recognized(model: Any) -> tuple[type, Any] | None:
+    nnx, equinox = sys.modules.get("flax.nnx"), sys.modules.get("equinox")
+    if isinstance(model, JaxModel):
+        return JaxModel, _open_bare
+    if isinstance(model, tuple):
+        return _recognized_pair(model)
+    if nnx is not None and isinstance(model, nnx.Module):
+        return nnx.Module, _open_nnx
+    if equinox is not None and isinstance(model, equinox.Module):
+        return equinox.Module, _open_equinox
+    return None
+
+
+def _recognized_pair(pair: tuple[Any, ...]) -> tuple[type, Any] | None:
+    if len(pair) != 2:
+        return None
+    linen, equinox = sys.modules.get("flax.linen"), sys.modules.get("equinox")
+    if linen is not None and isinstance(pair[0], linen.Module):
+        return (tuple, _open_linen) if isinstance(pair[1], Mapping) else None
+    if equinox is not None and isinstance(pair[1], equinox.nn.State):
+        return (tuple, _open_equinox) if isinstance(pair[0], equinox.Module) else None
+    if callable(pair[0]) and not callable(pair[1]) and _has_arrays(pair[1]):
+        return tuple, _open_bare
+    return None
+
+
+def _has_arrays(tree: Any) -> bool:
+    import jax
+    import numpy as np
+
+    return any(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(tree))
+
+
+def _open_nnx(model: Any, request: OpenRequest) -> ModelAdapter:
+    from agnostic_rand_jax.nnx_adapter import NnxAdapter
+
+    return NnxAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+
+
+def _open_linen(model: Any, request: OpenRequest) -> ModelAdapter:
+    from agnostic_rand_jax.linen_adapter import LinenAdapter
+
+    return LinenAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+
+
+def _open_equinox(model: Any, request: OpenRequest) -> ModelAdapter:
+    from agnostic_rand_jax.equinox_adapter import EquinoxAdapter
+
+    return EquinoxAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+
+
+def _open_bare(model: Any, request: OpenRequest) -> ModelAdapter:
+    from agnostic_rand_jax.bare_adapter import BareAdapter
+
+    return BareAdapter(model, forward=request.forward, example_inputs=request.example_inputs)

@@ -1,0 +1,220 @@
+"""What the adapters of all kinds of JAX models share."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+
+from agnostic_rand.adapters import Array, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.errors import InputError, ModelError, WeightsError, unknown_name
+from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
+from agnostic_rand_jax.compiled import Compiled, Outputs, Values
+from agnostic_rand_jax.inventory import Leaf, layers_of, ordered
+from agnostic_rand_jax.order import first_uses
+from agnostic_rand_jax.spectral import SpectralLink, following
+from agnostic_rand_jax.training import TrainingFunction, adam_update, trainer
+
+
+class JaxAdapter(ABC):
+    """A model seen as a pure function of named arrays.
+
+    Args:
+        leaves: Its parameters and statistics, in the order of declaration.
+        outputs: `outputs(values, inputs)`, in evaluation mode. It must not refer to the arrays.
+        jaxpr: The jaxpr of `outputs` for an example, or `None`.
+    """
+
+    framework = "jax"
+    channel_axis = -1
+
+    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, jaxpr: Any | None) -> None:
+        self._leaves = {leaf.key: leaf for leaf in leaves}
+        self._keys: dict[str, dict[str, str]] = {}
+        for leaf in leaves:
+            self._keys.setdefault(leaf.layer, {})[leaf.parameter.name] = leaf.key
+        self._layers = layers_of(leaves)
+        self._compiled = Compiled(outputs)
+        self._spectral: tuple[SpectralLink, ...] = ()
+        self.order_source: OrderSource = "declared"
+        if jaxpr is not None:
+            # JAX flattens a dictionary by its sorted names.
+            uses = first_uses(jaxpr, sorted(self._leaves))
+            self._layers = ordered(self._layers, uses, {leaf.key: leaf.layer for leaf in leaves})
+            self.order_source = "traced"
+
+    @property
+    @abstractmethod
+    def native(self) -> Any:
+        """The framework's model, holding the current weights."""
+
+    @abstractmethod
+    def values(self) -> Values:
+        """The current arrays by key."""
+
+    @abstractmethod
+    def store(self, changes: Values) -> None:
+        """Take new arrays."""
+
+    @abstractmethod
+    def clone(self) -> Self:
+        """An adapter of a copy of the model; compiled functions are shared."""
+
+    @property
+    def xp(self) -> ModuleType:
+        """`jax.numpy`."""
+        return jnp
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order of the traced call where there was one."""
+        return self._layers
+
+    def read(self, layer: str) -> dict[str, HostArray]:
+        """Host copies; bfloat16 comes as float32."""
+        values = self.values()
+        return {name: host_copy(values[key]) for name, key in self._held(layer).items()}
+
+    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        """Replace the arrays, on their devices and in their types."""
+        held, current = self._held(layer), self.values()
+        changes = {}
+        for name, value in values.items():
+            if name not in held:
+                raise unknown_name(f"parameter of layer {layer!r}", name, held)
+            old = current[held[name]]
+            if tuple(value.shape) != tuple(old.shape):
+                raise WeightsError(
+                    f"{layer}.{name}",
+                    expected=f"values of shape {tuple(old.shape)}",
+                    received=f"shape {tuple(value.shape)}",
+                    fix="Write an array shaped like the parameter.",
+                )
+            changes[held[name]] = replacing(old, value)
+        self.store(changes | following(self._spectral, current, changes))
+
+    def asarray(self, x: Array) -> jax.Array:
+        """A copy on the model's device; floating values in its precision."""
+        return placed(x, self.values().values())
+
+    def to_numpy(self, x: Array) -> HostArray:
+        """The values on the host; half precision becomes float32."""
+        return on_host(x)
+
+    def to_native(self, x: Array) -> Array:
+        """The array itself."""
+        return x
+
+    def predict(self, inputs: Array) -> jax.Array:
+        """The outputs in evaluation mode, `(n, classes)`."""
+        return self._compiled.predict(self.values(), inputs)
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> jax.Array:
+        """The gradient of the targets' outputs, shaped like the inputs."""
+        return self.output_and_gradient(inputs, targets, relu=relu)[1]
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[jax.Array, jax.Array]:
+        """The outputs and the gradient, from one forward pass."""
+        if not jnp.issubdtype(inputs.dtype, jnp.floating):
+            raise InputError(
+                "inputs",
+                expected="floating-point inputs, which have a gradient",
+                received=f"inputs of type {inputs.dtype}",
+                fix="Convert images to float32 (and scale them as in training).",
+            )
+        return self._compiled.output_and_gradient(self.values(), inputs, targets, relu)
+
+    def relu_rules(self) -> tuple[ReluRule, ...]:
+        """All rules; a model whose ReLUs cannot be reached is refused when it is traced."""
+        return ("standard", "guided", "deconv")
+
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        """Adam on the cross entropy of the adapter's own model."""
+        update = self._compiled.function("train", lambda: adam_update(self._training()))
+        learned = [key for key, leaf in self._leaves.items() if not leaf.statistic]
+        return trainer(self, update, learned, learning_rate=learning_rate, seed=seed)
+
+    @abstractmethod
+    def _training(self) -> TrainingFunction:
+        """The model in training mode."""
+
+    def _by_layer(self, found: Values, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """Estimated statistics as the core asks for them."""
+        for name in layers:
+            self._held(name)
+        estimates = {}
+        for layer in self._layers:
+            keys = {statistic.name: self._keys[layer.name][statistic.name] for statistic in layer.statistics}
+            known = {name: host_copy(found[key]) for name, key in keys.items() if key in found}
+            if layer.name in layers and known:
+                estimates[layer.name] = known
+        return estimates
+
+    def _held(self, layer: str) -> dict[str, str]:
+        if layer not in self._keys:
+            raise unknown_name("layer", layer, self._keys)
+        return self._keys[layer]
+
+
+class ImmutableAdapter(JaxAdapter):
+    """An adapter of a model that is a tree of arrays and cannot be changed.
+
+    It holds arrays of its own, and `native` is built of them: the object that the caller passed
+    until the first write, a new one of the same type after it. So the caller's object stays as it
+    is under `isolation="in_place"` too. A copy may share arrays, which nobody can write to.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, jaxpr: Any | None, model: Any, values: Values):
+        super().__init__(leaves, outputs, jaxpr)
+        self._model: Any | None = model
+        self._current = values
+
+    @property
+    def native(self) -> Any:
+        """A model of the caller's type that holds the current weights."""
+        if self._model is None:
+            self._model = self._built(self._current)
+        return self._model
+
+    def clone(self) -> Self:
+        """An adapter with weights of its own."""
+        return copy.copy(self)
+
+    @abstractmethod
+    def _built(self, values: Values) -> Any:
+        """A model that holds the arrays."""
+
+    def values(self) -> Values:
+        """The current arrays by key."""
+        return self._current
+
+    def store(self, changes: Values) -> None:
+        """Take new arrays; the ones before are left to whoever holds them."""
+        self._current = self._current | changes
+        self._model = None
+
+
+def traced(outputs: Outputs, values: Values, example: Array, name: str) -> Any:
+    """The jaxpr of the model for an example: an abstract evaluation, nothing is compiled.
+
+    Raises:
+        ModelError: The model cannot be called on the example.
+    """
+    try:
+        inputs = placed(example, values.values())
+        return jax.make_jaxpr(outputs)(values, inputs)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the model {name}",
+            expected="a model that can be called on the inputs",
+            received=f"{type(error).__name__} for inputs of shape {tuple(example.shape)}: {error}",
+            fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
+        ) from error

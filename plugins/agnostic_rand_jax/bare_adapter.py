@@ -1,0 +1,105 @@
+"""The adapter of a function and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+
+from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.adapter import ImmutableAdapter, traced
+from agnostic_rand_jax.arrays import host_copy, is_parameter_like
+from agnostic_rand_jax.compiled import Values, as_outputs
+from agnostic_rand_jax.inventory import UNKNOWN, Leaf, Meaning, Path, declared_rank, described
+from agnostic_rand_jax.pair import JaxModel
+from agnostic_rand_jax.training import TrainingFunction, key_of
+from agnostic_rand_jax.tree import ArrayTree
+
+
+class BareAdapter(ImmutableAdapter):
+    """A pair `(apply, params)`, or a `JaxModel`; layers are the containers in the tree of parameters.
+
+    It has no `layer_gradient`: a function shows no layers from outside.
+
+    Args:
+        model: The pair or the `JaxModel`.
+        forward: `forward(model, inputs) -> outputs`, or `None` for `apply(params, inputs)`.
+        example_inputs: A small batch on which the order of layers is traced, or `None`.
+
+    Raises:
+        ModelError: There are no parameters, or the function cannot be called on the example.
+    """
+
+    def __init__(
+        self,
+        model: tuple[Any, Any] | JaxModel,
+        *,
+        forward: Forward | None = None,
+        example_inputs: Array | None = None,
+    ) -> None:
+        source = model if isinstance(model, JaxModel) else JaxModel(*model)
+        self._tree = ArrayTree(source.params, lambda _, leaf: is_parameter_like(leaf))
+        if not self._tree.paths:
+            raise ModelError(
+                "the parameters of the pair (apply, params)",
+                expected="a pytree with at least one array of numbers",
+                received=type(source.params).__name__,
+                fix="Pass the trained parameters second.",
+            )
+        self.channel_axis = source.channel_axis
+        self._init = source.init
+        values = self._tree.values(source.params)
+        shell = replace(source, params=None) if isinstance(model, JaxModel) else source.apply
+        self._outputs = _function(shell, self._tree, forward)
+        declared = sorted(self._tree.paths, key=lambda key: declared_rank(source.params, self._tree.paths[key]))
+        leaves = [_leaf(key, self._tree.paths[key], values[key], source.roles) for key in declared]
+        jaxpr = None if example_inputs is None else traced(self._outputs, values, example_inputs, _name(shell))
+        self._shell = shell
+        super().__init__(leaves, self._outputs, jaxpr, model, values)
+
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        """The layer's part of `init(key)`; nothing for a model without `init`."""
+        held = self._held(layer)
+        if self._init is None:
+            return {}
+        fresh = self._tree.values(self._init(key_of(seed)))
+        return {name: host_copy(fresh[key]) for name, key in held.items()}
+
+    def _built(self, values: Values) -> Any:
+        return _model(self._shell, self._tree.filled(values))
+
+    def _training(self) -> TrainingFunction:
+        return lambda values, inputs, _key: (self._outputs(values, inputs), {})
+
+
+def _function(shell: Any, tree: ArrayTree, forward: Forward | None) -> Callable[[Values, Array], jax.Array]:
+    apply = shell.apply if isinstance(shell, JaxModel) else shell
+
+    def outputs(values: Values, inputs: Array) -> jax.Array:
+        params = tree.filled(values)
+        made = apply(params, inputs) if forward is None else forward(_model(shell, params), inputs)
+        return as_outputs(made, _name(shell))
+
+    return outputs
+
+
+def _model(shell: Any, params: Any) -> Any:
+    return replace(shell, params=params) if isinstance(shell, JaxModel) else (shell, params)
+
+
+def _name(shell: Any) -> str:
+    apply = shell.apply if isinstance(shell, JaxModel) else shell
+    return str(getattr(apply, "__name__", type(apply).__name__))
+
+
+def _leaf(key: str, path: Path, array: jax.Array, roles: Mapping[str, Meaning]) -> Leaf:
+    name = "/".join(map(str, path)) or "params"
+    meaning = next((found for glob, found in roles.items() if fnmatchcase(name, glob)), UNKNOWN)
+    if len(path) < 2:
+        return Leaf(key, name, "array", described(name, array, meaning))
+    layer = "/".join(map(str, path[:-1]))
+    return Leaf(key, layer, "params", described(str(path[-1]), array, meaning))

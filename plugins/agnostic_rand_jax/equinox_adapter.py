@@ -1,0 +1,100 @@
+"""The adapter of an Equinox module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import equinox as eqx
+
+from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand_jax.adapter import ImmutableAdapter, traced
+from agnostic_rand_jax.compiled import Outputs, Values
+from agnostic_rand_jax.equinox_inventory import take_inventory
+from agnostic_rand_jax.equinox_model import EquinoxModel, settled
+from agnostic_rand_jax.inventory import followed
+from agnostic_rand_jax.layer_gradient import LayerGradients
+from agnostic_rand_jax.native_init import made_again, same_shaped
+from agnostic_rand_jax.training import TrainingFunction, key_of
+
+
+class EquinoxAdapter(LayerGradients, ImmutableAdapter):
+    """A module, or a pair `(module, state)` as `equinox.nn.make_with_state` returns it.
+
+    Equinox modules take one sample, channels first: the adapter maps them over the batch, in
+    inference mode. A stateful module needs its state beside it: the running statistics of
+    `BatchNorm` are in the state, and of a module without one they cannot be seen.
+
+    Args:
+        model: The module, or the module and its state.
+        forward: `forward(model, inputs) -> outputs` on a batch, or `None`.
+        example_inputs: A small batch on which the order of layers is traced, or `None`.
+
+    Raises:
+        ModelError: There are no parameters, or the module cannot be called on the example.
+    """
+
+    channel_axis = 1
+
+    def __init__(self, model: Any, *, forward: Forward | None = None, example_inputs: Array | None = None) -> None:
+        self._paired = isinstance(model, tuple)
+        whole = settled(model if self._paired else (model, None))
+        self._equinox = EquinoxModel(whole, forward)
+        values = self._equinox.tree.values(whole)
+        inventory = take_inventory(whole, self._equinox.tree, values)
+        self._owners = inventory.owners
+        name = type(whole[0]).__name__
+        jaxpr = None if example_inputs is None else traced(self._equinox.outputs, values, example_inputs, name)
+        self._inference = False
+        super().__init__(inventory.leaves, self._equinox.outputs, jaxpr, model, values)
+        self._spectral = inventory.spectral
+
+    @property
+    def native(self) -> Any:
+        """A model of the caller's type that holds the current weights."""
+        native = super().native
+        return eqx.nn.inference_mode(native) if self._inference else native
+
+    @contextmanager
+    def explaining(self, _inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        """`native` is in inference mode meanwhile; what foreign code calls is not watched."""
+        self._inference = True
+        try:
+            yield lambda: None
+        finally:
+            self._inference = False
+
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        """What the constructor of the layer's type draws; nothing for the user's own modules."""
+        held = {name: self._current[key] for name, key in self._held(layer).items()}
+        owner = self._owner(layer)
+        if owner is None or not type(owner).__module__.startswith("equinox.nn"):
+            return {}
+        fresh = made_again(owner, {"key": key_of(seed)})
+        parameters = [name for name, key in self._held(layer).items() if not self._leaves[key].statistic]
+        return same_shaped({name: getattr(fresh, name, None) for name in parameters}, held)
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """The running means and variances that `inputs` give in one batch."""
+        owners = tuple(self._owners[name] for name in layers if name in self._owners)
+        function = self._compiled.function(
+            ("statistics", owners), lambda: lambda values, x: self._equinox.estimated(values, x, owners)
+        )
+        return self._by_layer(function(self._current, inputs), layers)
+
+    def _built(self, values: Values) -> Any:
+        whole = self._equinox.tree.filled(values)
+        return whole if self._paired else whole[0]
+
+    def _owner(self, layer: str) -> Any:
+        if layer not in self._owners:
+            return None
+        native = super().native
+        return followed(native[0] if self._paired else native, self._owners[layer])
+
+    def _tapped(self) -> Outputs:
+        return self._equinox.tapped
+
+    def _training(self) -> TrainingFunction:
+        return self._equinox.trained

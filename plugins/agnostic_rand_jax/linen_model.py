@@ -1,0 +1,165 @@
+"""A Linen module as pure functions of its arrays: in evaluation, in training, and with taps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+
+from agnostic_rand.adapters import Array, Forward
+from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.compiled import Values, as_outputs
+from agnostic_rand_jax.inventory import Path
+from agnostic_rand_jax.taps import tapped
+from agnostic_rand_jax.tree import ArrayTree
+
+Modules: TypeAlias = dict[Path, linen.Module]
+
+
+class LinenModel:
+    """A module and the shape of its variables; it holds none of their parameters and statistics.
+
+    Args:
+        module: The module.
+        tree: The shape of its variables.
+        forward: `forward((module, variables), inputs) -> outputs`, or `None` for
+            `module.apply(variables, inputs)`.
+    """
+
+    def __init__(self, module: linen.Module, tree: ArrayTree, forward: Forward | None) -> None:
+        self.forward = forward
+        self._module = module
+        self._tree = tree
+        self._key_at = {path: key for key, path in tree.paths.items()}
+
+    def outputs(self, values: Values, inputs: Array) -> jax.Array:
+        """The outputs, in the mode in which the module is called."""
+        variables = self._tree.filled(values)
+        if self.forward is None:
+            made = self._module.apply(variables, inputs)
+        else:
+            made = self.forward((self._module, variables), inputs)
+        return as_outputs(made, type(self._module).__name__)
+
+    def tapped(self, values: Values, inputs: Array) -> jax.Array:
+        """The outputs, with a tap on each submodule."""
+        with linen.intercept_methods(_with_tap):
+            return self.outputs(values, inputs)
+
+    def estimated(self, values: Values, inputs: Array, layers: Collection[str]) -> Values:
+        """The statistics that these layers take from `inputs`, while they normalize by them."""
+        mode = _BatchMode(layers)
+        with linen.intercept_methods(mode):
+            self.outputs(values, inputs)
+        return self._statistics(mode)
+
+    def trained(self, values: Values, inputs: Array, key: Array) -> tuple[jax.Array, Values]:
+        """The outputs in training mode, and the new running statistics.
+
+        Batch normalization and dropout act as in training whatever flags the module is called
+        with; dropout inside attention follows its own flag.
+        """
+        mode = _BatchMode(None, key)
+        with linen.intercept_methods(mode):
+            outputs = self.outputs(values, inputs)
+        return outputs, self._statistics(mode)
+
+    def _statistics(self, mode: _BatchMode) -> Values:
+        return {self._key_at[("batch_stats", *path)]: value for path, value in mode.statistics.items()}
+
+    @contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Say what it means when a value cannot be seen outside of the loop or checkpoint that makes it.
+
+        Raises:
+            ModelError: A normalization layer stands in such a place.
+        """
+        try:
+            yield
+        except jax.errors.UnexpectedTracerError as error:
+            raise ModelError(
+                f"the batch statistics of {type(self._module).__name__}",
+                expected="normalization layers outside of nn.scan, nn.remat and nn.jit",
+                received="one inside, whose statistics cannot be seen",
+                fix="Use statistics='reset' or 'keep', and train the model with your own loop.",
+            ) from error
+
+
+@contextmanager
+def recorded() -> Iterator[Modules]:
+    """Note by its path each module that is called meanwhile."""
+    modules: Modules = {}
+
+    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+        modules.setdefault(context.module.path, context.module)
+        return call(*args, **kwargs)
+
+    with linen.intercept_methods(note):
+        yield modules
+
+
+def _with_tap(call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+    outputs = call(*args, **kwargs)
+    path = context.module.path
+    return tapped(outputs, "/".join(path)) if path and context.method_name == "__call__" else outputs
+
+
+class _BatchMode:
+    """Lets normalization layers normalize by the batch, and keeps what their statistics become.
+
+    Args:
+        layers: The layers that do so, or `None` for all.
+        key: Where dropout takes its randomness; `None` leaves it off, and lets statistics become the
+            batch's own.
+    """
+
+    def __init__(self, layers: Collection[str] | None, key: Array | None = None) -> None:
+        self._layers = layers
+        self._key = key
+        self._drops = 0
+        self.statistics: dict[Path, jax.Array] = {}
+
+    def __call__(
+        self, call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext
+    ) -> Any:
+        module = context.module
+        if context.method_name == "__call__":
+            if isinstance(module, linen.BatchNorm):
+                if self._layers is None or "/".join(module.path) in self._layers:
+                    return self._normalized(module, args[0] if args else kwargs["x"])
+            elif isinstance(module, linen.Dropout) and self._key is not None and module.rate > 0:
+                return self._dropped(module, args[0] if args else kwargs["inputs"], self._key)
+        return call(*args, **kwargs)
+
+    def _normalized(self, module: linen.BatchNorm, x: Array) -> jax.Array:
+        # One axis, or several, whatever the annotation says.
+        axes = np.atleast_1d(np.asarray(module.axis))
+        features = [int(axis) % x.ndim for axis in axes]
+        reduced = tuple(axis for axis in range(x.ndim) if axis not in features)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        mean, variance = wide.mean(reduced), wide.var(reduced)
+        for name, batch in (("mean", mean), ("var", variance)):
+            old: jax.Array = module.get_variable("batch_stats", name)
+            kept = 0.0 if self._key is None else module.momentum
+            new = kept * old + (1 - kept) * batch if kept else batch
+            self.statistics[*module.path, name] = jax.lax.stop_gradient(new).astype(old.dtype)
+        shape = [size if axis in features else 1 for axis, size in enumerate(x.shape)]
+        made = (wide - mean.reshape(shape)) * jax.lax.rsqrt(variance.reshape(shape) + module.epsilon)
+        if module.use_scale:
+            made = made * module.get_variable("params", "scale").reshape(shape)
+        if module.use_bias:
+            made = made + module.get_variable("params", "bias").reshape(shape)
+        normalized: jax.Array = made.astype(module.dtype or x.dtype)
+        return normalized
+
+    def _dropped(self, module: linen.Dropout, x: Array, key: Array) -> jax.Array:
+        self._drops += 1
+        key = jax.random.fold_in(key, self._drops)
+        shape = [1 if axis in module.broadcast_dims else size for axis, size in enumerate(x.shape)]
+        kept = jax.random.bernoulli(key, 1 - module.rate, shape)
+        return jnp.where(kept, x / (1 - module.rate), jnp.zeros_like(x))

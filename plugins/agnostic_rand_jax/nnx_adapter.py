@@ -1,0 +1,128 @@
+"""The adapter of a Flax NNX module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from flax import nnx
+
+from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.adapter import JaxAdapter, traced
+from agnostic_rand_jax.arrays import strong
+from agnostic_rand_jax.compiled import Values
+from agnostic_rand_jax.inventory import followed
+from agnostic_rand_jax.layer_gradient import LayerGradients
+from agnostic_rand_jax.native_init import made_again, same_shaped
+from agnostic_rand_jax.nnx_inventory import slots, take_inventory
+from agnostic_rand_jax.nnx_model import NnxModel, modes
+from agnostic_rand_jax.training import TrainingFunction, key_of
+
+
+class NnxAdapter(LayerGradients, JaxAdapter):
+    """A module whose variables are read and written in place.
+
+    Calls are made on a copy in evaluation mode (`deterministic` and `use_running_average` set), so
+    that neither modes, counters of random streams nor running statistics of the module change.
+
+    Args:
+        model: The module.
+        forward: `forward(module, inputs) -> outputs`, or `None` for `module(inputs)`.
+        example_inputs: A small batch on which the order of layers is traced, or `None`.
+
+    Raises:
+        ModelError: The module has no parameters, or cannot be called on the example.
+    """
+
+    def __init__(
+        self, model: nnx.Module, *, forward: Forward | None = None, example_inputs: Array | None = None
+    ) -> None:
+        self._module = model
+        self._model = NnxModel(model, forward)
+        inventory = take_inventory(model, self._model.tree.paths)
+        self._owners = inventory.owners
+        self._slots = slots(model, self._model.tree.paths)
+        name = type(model).__name__
+        values = self.values()
+        jaxpr = None if example_inputs is None else traced(self._model.outputs, values, example_inputs, name)
+        super().__init__(inventory.leaves, self._model.outputs, jaxpr)
+        self._spectral = inventory.spectral
+
+    @property
+    def native(self) -> nnx.Module:
+        """The module that was passed."""
+        return self._module
+
+    def clone(self) -> Self:
+        """An adapter of a copy of the module, with arrays of its own."""
+        try:
+            module = copy.deepcopy(self._module)
+        except Exception as error:
+            raise ModelError(
+                f"the model {type(self._module).__name__}",
+                expected="a module that copy.deepcopy can copy",
+                received=f"{type(error).__name__}: {error}",
+                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
+            ) from error
+        twin = copy.copy(self)
+        twin._module = module
+        twin._slots = slots(module, self._model.tree.paths)
+        return twin
+
+    @contextmanager
+    def explaining(self, _inputs: Array) -> Iterator[Callable[[], Array | None]]:
+        """Evaluation mode of the module itself for foreign code; its calls are not watched."""
+        before = modes(self._module)
+        try:
+            self._module.eval()  # type: ignore[no-untyped-call]
+            yield lambda: None
+        finally:
+            parts = dict(nnx.iter_modules(self._module))
+            for path, flags in before.items():
+                for flag, value in flags.items():
+                    setattr(parts[path], flag, value)
+
+    def model_state(self) -> dict[str, object]:
+        """The modes of all parts of the module."""
+        return {"training mode": modes(self._module)}
+
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        """What the layer's type draws by default; NNX keeps no record of initializers that were passed.
+
+        Parameters of the user's own modules have none.
+        """
+        values = self.values()
+        held = {name: values[key] for name, key in self._held(layer).items()}
+        owner = followed(self._module, self._owners[layer]) if layer in self._owners else None
+        if owner is None or not type(owner).__module__.startswith("flax.nnx"):
+            return {}
+        fresh = made_again(owner, {"rngs": nnx.Rngs(key_of(seed))})
+        variables = {name: getattr(fresh, name, None) for name in held}
+        found = {name: v.get_value() for name, v in variables.items() if isinstance(v, nnx.Param)}
+        return same_shaped(found, held)
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """The running means and variances that `inputs` give in one batch."""
+        owners = tuple(self._owners[name] for name in layers if name in self._owners)
+        function = self._compiled.function(
+            ("statistics", owners), lambda: lambda values, x: self._model.estimated(values, x, owners)
+        )
+        return self._by_layer(function(self.values(), inputs), layers)
+
+    def _tapped(self) -> Callable[[Values, Array], Array]:
+        return self._model.tapped
+
+    def _training(self) -> TrainingFunction:
+        return self._model.trained
+
+    def values(self) -> Values:
+        """The current arrays by key."""
+        return {key: strong(slot.get()) for key, slot in self._slots.items()}
+
+    def store(self, changes: Values) -> None:
+        """Put new arrays into the module's variables."""
+        for key, value in changes.items():
+            self._slots[key].set(value)

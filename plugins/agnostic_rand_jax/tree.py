@@ -1,0 +1,51 @@
+"""A pytree and those of its arrays that are known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from agnostic_rand_jax.arrays import strong
+from agnostic_rand_jax.compiled import Values
+from agnostic_rand_jax.inventory import Path, plain_path
+
+
+class ArrayTree:
+    """The shape of a tree, from which trees with other arrays are built.
+
+    It keeps what is not known by name (keys of generators, functions), and none of the named arrays.
+
+    Args:
+        tree: Any pytree.
+        takes: `takes(path, leaf)` says whether a leaf is known by name.
+
+    Attributes:
+        paths: By name, the path of each array.
+    """
+
+    def __init__(self, tree: Any, takes: Callable[[Path, Any], bool]) -> None:
+        found, self._structure = jax.tree_util.tree_flatten_with_path(tree)
+        self.paths: dict[str, Path] = {}
+        self._names: list[str | None] = []
+        self._others: list[Any] = []
+        for keys, leaf in found:
+            path = plain_path(keys)
+            name = jax.tree_util.keystr(keys) if takes(path, leaf) else None
+            if name is not None:
+                self.paths[name] = path
+            self._names.append(name)
+            self._others.append(None if name is not None else leaf)
+
+    def values(self, tree: Any) -> Values:
+        """The named arrays of a tree of this shape."""
+        leaves = jax.tree.leaves(tree)
+        return {name: strong(leaf) for name, leaf in zip(self._names, leaves, strict=True) if name is not None}
+
+    def filled(self, values: Values) -> Any:
+        """The tree with these arrays."""
+        leaves = [
+            other if name is None else values[name] for name, other in zip(self._names, self._others, strict=True)
+        ]
+        return jax.tree_util.tree_unflatten(self._structure, leaves)

@@ -1,0 +1,260 @@
+"""The adapter of any Keras 3 model, on whichever backend this process' Keras runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from agnostic_rand.adapters import (
+    Array,
+    Forward,
+    HostArray,
+    Layer,
+    OrderSource,
+    ReluRule,
+    TrainingStep,
+)
+from agnostic_rand.errors import InputError, ModelError, unknown_name
+from agnostic_rand_keras.arrays import host_copy
+from agnostic_rand_keras.cloning import cloned
+from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.interception import output_shapes
+from agnostic_rand_keras.inventory import take_inventory
+from agnostic_rand_keras.native_init import initialized
+from agnostic_rand_keras.order import graph_order, traced_order
+from agnostic_rand_keras.random_state import keras_state, set_keras_state
+from agnostic_rand_keras.runtime import open_runtime
+from agnostic_rand_keras.statistics import normalizations
+from agnostic_rand_keras.training import make_trainer
+from agnostic_rand_keras.tree import all_layers, all_variables
+from agnostic_rand_keras.watching import watched
+
+
+class KerasAdapter:
+    """A built model in its own precision; it is called with `training=False`.
+
+    Args:
+        model: The model.
+        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
+        example_inputs: A small batch on which the order of layers is traced. Without it the order is
+            that of the functional graph where there is one, else that of declaration.
+
+    Raises:
+        ModelError: The model cannot be read, or not called on the example.
+    """
+
+    framework = "keras"
+
+    def __init__(
+        self, model: keras.Model, *, forward: Forward | None = None, example_inputs: Array | None = None
+    ) -> None:
+        self._model = model
+        inventory = take_inventory(model)
+        self._layers = inventory.layers
+        self._variables = inventory.variables
+        self._owners = inventory.owners
+        self._forward = ForwardPass(model, all_variables(model), forward)
+        self._runtime = open_runtime(self._forward)
+        self._dtype = _input_dtype(self._layers)
+        self._example: Array = None
+        self.channel_axis = _channel_axis(model)
+        self.order_source: OrderSource = "declared"
+        if example_inputs is not None:
+            self._trace(example_inputs)
+        elif (order := graph_order(model, self._layers, self._owners)) is not None:
+            self._layers, self.order_source = order, "traced"
+
+    @property
+    def native(self) -> keras.Model:
+        """The model that was passed."""
+        return self._model
+
+    @property
+    def xp(self) -> ModuleType:
+        """NumPy on TensorFlow, else the namespace of Keras' backend."""
+        return self._runtime.xp
+
+    @property
+    def traces(self) -> dict[str, int]:
+        """How often each function was traced and compiled, by this adapter and those of copies."""
+        return dict(self._runtime.traces)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order of the forward pass where it was seen."""
+        return self._layers
+
+    def read(self, layer: str) -> dict[str, HostArray]:
+        """Host copies; bfloat16 comes as float32."""
+        return {name: host_copy(variable.value) for name, variable in self._held(layer).items()}
+
+    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        """Assign the values to the variables."""
+        held = self._held(layer)
+        for name, value in values.items():
+            if name not in held:
+                raise unknown_name(f"parameter of layer {layer!r}", name, held)
+            if tuple(np.shape(value)) != tuple(held[name].shape):
+                raise ModelError(
+                    f"the values for {layer}.{name}",
+                    expected=f"an array of shape {tuple(held[name].shape)}",
+                    received=f"shape {tuple(np.shape(value))}",
+                    fix="Pass values of the parameter's shape, in Keras' layout.",
+                )
+        for name, value in values.items():
+            # Keras registers the types that NumPy lacks, such as bfloat16, with NumPy.
+            held[name].assign(np.array(value).astype(held[name].dtype))
+
+    def clone(self) -> Self:
+        """An adapter of a copy of the model, without what was compiled for training."""
+        return cloned(self._model, self._opened)
+
+    def asarray(self, x: HostArray) -> Array:
+        """A copy on the model's device; floating values in its precision, at least float32."""
+        return self._runtime.asarray(x, self._dtype)
+
+    def to_numpy(self, x: Array) -> HostArray:
+        """The values on the host; half precision becomes float32."""
+        array = host_copy(x) if keras.ops.is_tensor(x) else np.asarray(x)
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def to_native(self, x: Array) -> Any:
+        """A TensorFlow tensor on TensorFlow; else the array itself."""
+        return self._runtime.to_native(x)
+
+    def predict(self, inputs: Array) -> Array:
+        """The outputs with `training=False`, `(n, classes)`."""
+        return self._runtime.predict(inputs)
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        """The gradient of the targets' outputs, shaped like the inputs."""
+        return self.output_and_gradient(inputs, targets, relu=relu)[1]
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[Array, Array]:
+        """The outputs and the gradient, from one forward pass."""
+        if not keras.backend.is_float_dtype(inputs.dtype):
+            raise InputError(
+                "inputs",
+                expected="floating-point inputs, which have a gradient",
+                received=f"inputs of type {inputs.dtype}",
+                fix="Convert images to float32 (and scale them as in training).",
+            )
+        return self._runtime.output_and_gradient(inputs, targets, relu)
+
+    def relu_rules(self) -> tuple[ReluRule, ...]:
+        """All rules."""
+        return ("standard", "guided", "deconv")
+
+    def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
+        """By path, the shape of what each layer puts out, in the order in which they finish."""
+        with keras.StatelessScope():
+            return output_shapes(self._model, lambda: self._runtime.trace(inputs), self._runtime.outside_loops)
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
+        """The last output of the layer of that path, and the gradient with respect to it."""
+        return self._runtime.layer_gradient(inputs, targets, layer)
+
+    def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], Array | None]]:
+        """Foreign code may call the model; its forward pass over `inputs` is noted."""
+        return watched(self._forward, self._runtime, inputs)
+
+    def model_state(self) -> dict[str, object]:
+        """What is trainable, and what is compiled for training."""
+        layers = all_layers(self._model)
+        return {
+            "trainable layers": tuple(layer.name for layer in layers if layer.trainable),
+            "trainable weights": tuple(v.path for v in self._model.trainable_variables),
+            "compiled": (self._model.compiled, id(getattr(self._model, "optimizer", None))),
+            "training mode": tuple(layer.name for layer in layers if getattr(layer, "training", False)),
+        }
+
+    def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
+        """What the initializers give that the layer keeps; nothing for a model's own weights."""
+        held = self._held(layer)
+        names = [p.name for known in self._layers if known.name == layer for p in known.parameters]
+        return initialized(self._owner(layer), {name: held[name] for name in names}, seed)
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """The running means and variances that `inputs` give in one batch."""
+        wanted = {id(self._owner(name)): name for name in layers}
+        norms = normalizations(self._model)
+        moments = self._runtime.batch_statistics(inputs, [id(norm) in wanted for norm in norms])
+        pairs = zip(norms, moments[::2], moments[1::2], strict=True)
+        return {
+            wanted[id(norm)]: {"moving_mean": np.array(mean), "moving_variance": np.array(variance)}
+            for norm, mean, variance in pairs
+            if id(norm) in wanted
+        }
+
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        """A step of Adam on the cross entropy, of logits or of a softmax's probabilities."""
+        return make_trainer(self._model, self._runtime, dtype=self._dtype, learning_rate=learning_rate, seed=seed)
+
+    def random_state(self) -> Any:
+        """The states of Keras' and the framework's global generators."""
+        return keras_state(), self._runtime.random_state()
+
+    def set_random_state(self, state: Any) -> None:
+        """Put the states back."""
+        set_keras_state(state[0])
+        self._runtime.set_random_state(state[1])
+
+    def _opened(self, duplicate: keras.Model) -> Self:
+        """The adapter of a copy; it is traced as this one was, which shows whether it calls what it owns."""
+        twin = type(self)(duplicate, forward=self._forward.forward, example_inputs=self._example)
+        if self._example is not None and twin._layers != self._layers:
+            raise ModelError(
+                "the copy of the model",
+                expected="the order of layers of the model itself",
+                received="another",
+                fix="Pass isolation='in_place'.",
+            )
+        by_name = {layer.name: layer for layer in twin._layers}
+        twin._layers = tuple(by_name[layer.name] for layer in self._layers)
+        twin.order_source = self.order_source
+        twin._runtime = self._runtime.for_copy(twin._forward)
+        return twin
+
+    def _trace(self, example_inputs: Array) -> None:
+        inputs = self.asarray(example_inputs)
+        try:
+            self._layers = traced_order(
+                self._layers, self._variables, self._forward.variables, lambda: self._runtime.trace(inputs)
+            )
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model {self._model.name!r}",
+                expected="a model that can be called on the inputs",
+                received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
+                fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
+            ) from error
+        self._example, self.order_source = inputs, "traced"
+
+    def _owner(self, layer: str) -> keras.Layer:
+        self._held(layer)
+        return self._owners[layer]
+
+    def _held(self, layer: str) -> dict[str, keras.Variable]:
+        if layer not in self._variables:
+            raise unknown_name("layer", layer, self._variables)
+        return self._variables[layer]
+
+
+def _input_dtype(layers: Sequence[Layer]) -> str:
+    """Layers cast their inputs themselves: half precision begins inside of the model."""
+    dtypes = {parameter.dtype for layer in layers for parameter in layer.parameters}
+    return "float64" if "float64" in dtypes else "float32"
+
+
+def _channel_axis(model: keras.Model) -> int:
+    formats = (getattr(layer, "data_format", None) for layer in all_layers(model))
+    known = next((f for f in formats if f in ("channels_first", "channels_last")), keras.config.image_data_format())
+    return 1 if known == "channels_first" else -1

@@ -1,0 +1,64 @@
+"""One evaluation of a Keras model in which nothing of it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from agnostic_rand.adapters import Array, Forward
+from agnostic_rand.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """The model in inference mode as a function of its variables' values and the inputs.
+
+    Args:
+        model: The model.
+        variables: All its state.
+        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
+    """
+
+    model: keras.Model
+    variables: tuple[keras.Variable, ...]
+    forward: Forward | None
+
+    def __call__(self, inputs: Array, values: Sequence[Array] | None = None, *, training: bool = False) -> Array:
+        """The outputs `(n, classes)`, at least float32, with `values` for the variables' own where given.
+
+        Raises:
+            ModelError: The model returns something else.
+        """
+        mapping = [] if values is None else list(zip(self.variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.called(inputs, training=training)
+
+    def called(self, inputs: Array, *, training: bool = False) -> Array:
+        """The outputs, in the scope of the caller."""
+        if self.forward is None:
+            outputs = self.model(inputs, training=training)
+        else:
+            outputs = self.forward(self.model, inputs)
+        return self._checked(outputs)
+
+    def _checked(self, outputs: Array) -> Array:
+        if not keras.ops.is_tensor(outputs):
+            raise ModelError(
+                f"the output of {self.model.name!r}",
+                expected="one tensor (n, classes)",
+                received=type(outputs).__name__,
+                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)['logits']",
+            )
+        shape = tuple(outputs.shape)
+        if len(shape) not in (1, 2):
+            raise ModelError(
+                f"the output of {self.model.name!r}",
+                expected="a tensor (n, classes)",
+                received=f"one of shape {shape}",
+                fix="Pass forward=lambda model, inputs: ... that returns such a tensor.",
+            )
+        if keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16"):
+            outputs = keras.ops.cast(outputs, "float32")
+        return outputs[:, None] if len(shape) == 1 else outputs

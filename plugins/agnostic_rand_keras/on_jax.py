@@ -1,0 +1,238 @@
+"""Keras on JAX: one jitted function each, with the weights as arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from types import ModuleType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.relu_on_jax import with_rule
+from agnostic_rand_keras.runtime import Loss, Update
+from agnostic_rand_keras.statistics import batch_statistics
+
+
+class JaxRuntime:
+    """Jitted functions of one model, shared with its copies.
+
+    Args:
+        forward: The model as a function.
+    """
+
+    xp: ModuleType = jnp
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._forward = forward
+        self._jitted = _JittedFunctions(forward)
+        self.traces = self._jitted.traces
+        self._trace: Any = None
+
+    def for_copy(self, forward: ForwardPass) -> Self:
+        """The same jitted functions, on other weights."""
+        twin = type(self)(forward)
+        twin._jitted, twin.traces = self._jitted, self.traces
+        return twin
+
+    def asarray(self, x: HostArray, dtype: str) -> jax.Array:
+        """A copy on the default device; 64 bits become 32 where JAX is not set to keep them."""
+        array = np.asarray(x)
+        kind = jax.dtypes.canonicalize_dtype(dtype if np.issubdtype(array.dtype, np.floating) else array.dtype)
+        return jnp.array(array.astype(kind))
+
+    def to_native(self, x: Array) -> Array:
+        """The array itself."""
+        return x
+
+    def trace(self, inputs: Array) -> None:
+        """Evaluate shapes and types only."""
+
+        def called(given: Array) -> Array:
+            self._trace = getattr(given, "_trace", None)
+            return self._forward.called(given)
+
+        jax.eval_shape(called, inputs)
+
+    def outside_loops(self, output: Array) -> bool:
+        """Whether it belongs to the trace of the inputs: a loop's body has a trace of its own."""
+        return getattr(output, "_trace", self._trace) is self._trace
+
+    def predict(self, inputs: Array) -> jax.Array:
+        """The outputs."""
+        outputs: jax.Array = self._call("predict", self._jitted.predict, inputs)[0]
+        return outputs
+
+    def output_and_gradient(self, inputs: Array, targets: Array, relu: ReluRule) -> tuple[jax.Array, jax.Array]:
+        """By one forward and one backward pass."""
+        function = partial(self._jitted.output_and_gradient, relu=relu)
+        outputs, gradient = self._call(f"gradient {relu}", function, inputs, targets)
+        return outputs, gradient
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[jax.Array, jax.Array]:
+        """By one forward pass, and a backward pass down to the layer."""
+        function = partial(self._jitted.layer_gradient, layer=layer)
+        try:
+            activation, gradient = self._call(f"layer {layer}", function, inputs, targets)
+        except jax.errors.UnexpectedTracerError as error:
+            received = "one inside a loop, such as the cell of a recurrent layer"
+            raise unreachable(layer, received) from error
+        return activation, gradient
+
+    def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
+        """Computed by one jitted function, whichever layers are chosen."""
+        jitted = self._jitted.compiled("batch statistics", self._jitted.batch_statistics)
+        return [np.asarray(value) for value in jitted(self._values(), inputs, jnp.asarray(chosen))]
+
+    def training_step(
+        self, update: Update, loss: Loss, seed: int
+    ) -> Callable[[HostArray, HostArray], tuple[float, HostArray]]:
+        """A step of Keras' own optimizer in one jitted function."""
+        chosen = {id(v) for v in update.weights}
+        fixed = [v for v in self._forward.variables if id(v) not in chosen]
+
+        def loss_of(
+            weights: list[Array], state: list[Array], inputs: Array, labels: Array
+        ) -> tuple[Array, tuple[Array, list[Array]]]:
+            mapping = [*zip(update.weights, weights, strict=True), *zip(fixed, state, strict=True)]
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                outputs = self._forward.called(inputs, training=True)
+                return loss(labels, outputs), (outputs, [scope.get_current_value(v) for v in fixed])
+
+        @jax.jit
+        def updated(
+            masters: list[Array], state: list[Array], slots: list[Array], inputs: Array, labels: Array
+        ) -> tuple[Array, ...]:
+            differentiated = jax.value_and_grad(loss_of, has_aux=True)
+            (value, (outputs, state)), gradients = differentiated(update.cast(masters), state, inputs, labels)
+            wide = [g.astype(m.dtype) for g, m in zip(gradients, masters, strict=True)]
+            masters, slots = update.optimizer.stateless_apply(slots, wide, masters)
+            return value, outputs, masters, state, slots, update.cast(masters)
+
+        groups = (update.masters, fixed, update.optimizer.variables, update.weights)
+
+        def step(inputs: HostArray, labels: HostArray) -> tuple[float, HostArray]:
+            held = [[v.value for v in group] for group in groups[:3]]
+            value, outputs, *new = updated(*held, inputs, labels)
+            for group, values in zip(groups, new, strict=True):
+                for variable, array in zip(group, values, strict=True):
+                    variable.assign(array)
+            return float(value), np.asarray(outputs)
+
+        return step
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Nothing: Keras has no modes here."""
+        return nullcontext()
+
+    def is_concrete(self, x: Any) -> bool:
+        """Whether it is no tracer."""
+        return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+
+    def random_state(self) -> Any:
+        """Nothing: JAX has no global generator."""
+        return None
+
+    def set_random_state(self, state: Any) -> None:
+        """Nothing to put back."""
+
+    def _values(self) -> list[Array]:
+        return [variable.value for variable in self._forward.variables]
+
+    def _call(self, name: str, function: Callable[..., Any], *arrays: Array) -> list[Array]:
+        missing = self._jitted.sizes.missing(arrays[0])
+        count = arrays[0].shape[0]
+        given = [_padded(array, missing) for array in arrays]
+        results = self._jitted.compiled(name, function)(self._values(), *given)
+        return [result[:count] if missing else result for result in results]
+
+
+class _JittedFunctions:
+    """The functions to compile, and those that were."""
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._forward = forward
+        self._functions: dict[str, Any] = {}
+        self.sizes = BatchSizes()
+        self.traces: Counter[str] = Counter()
+
+    def compiled(self, name: str, function: Callable[..., Any]) -> Any:
+        """The jitted function of that name; made of `function` where there is none."""
+        if name not in self._functions:
+
+            def counted(*arguments: Any) -> Any:
+                self.traces[name] += 1
+                return function(*arguments)
+
+            self._functions[name] = jax.jit(counted)
+        return self._functions[name]
+
+    def predict(self, values: list[Array], inputs: Array) -> tuple[Array, ...]:
+        return (self._forward(inputs, values),)
+
+    def batch_statistics(self, values: list[Array], inputs: Array, chosen: Array) -> list[Array]:
+        return batch_statistics(self._forward, values, inputs, chosen)
+
+    def output_and_gradient(
+        self, values: list[Array], inputs: Array, targets: Array, relu: ReluRule
+    ) -> tuple[Array, ...]:
+        function: Callable[[Array], Array] = partial(self._forward, values=values)
+        if relu != "standard":
+            function = with_rule(self._forward.model, function, relu)
+        outputs, pullback = jax.vjp(function, inputs)
+        (gradient,) = pullback(_directions(outputs, targets))
+        return outputs, gradient
+
+    def layer_gradient(self, values: list[Array], inputs: Array, targets: Array, layer: str) -> tuple[Array, ...]:
+        caught: list[Array] = []
+        watched = {layer: inner_layer(self._forward.model, layer)}
+
+        def shapes(inputs: Array) -> Array:
+            def catch(_: str, output: Array) -> Array:
+                caught.append(output)
+                return output
+
+            with observed(watched, catch):
+                return self._forward(inputs, values)
+
+        jax.eval_shape(shapes, inputs)
+        if not caught:
+            raise unreachable(layer, "no such tensor in the forward pass")
+        calls, last = len(caught), caught[-1]
+
+        def moved(shift: Array) -> tuple[Array, Array]:
+            caught.clear()
+
+            def move(_name: str, output: Array) -> Array:
+                # Only what the last call puts out is differentiated with respect to.
+                caught.append(output + shift if len(caught) == calls - 1 else output)
+                return caught[-1]
+
+            with observed(watched, move):
+                outputs = self._forward(inputs, values)
+            return outputs, caught[-1]
+
+        outputs, pullback, activation = jax.vjp(moved, jnp.zeros(last.shape, last.dtype), has_aux=True)
+        (gradient,) = pullback(_directions(outputs, targets))
+        return activation, gradient
+
+
+def _directions(outputs: Array, targets: Array) -> Array:
+    """The weights `(n, classes)` of the outputs in the sum that is differentiated."""
+    if targets.ndim == 2:
+        return targets.astype(outputs.dtype)
+    return jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype)
+
+
+def _padded(array: Array, missing: int) -> Array:
+    # The last sample again: unlike zeros it cannot make a model divide by zero.
+    return jnp.concatenate([array, jnp.repeat(array[-1:], missing, axis=0)]) if missing else array

@@ -1,0 +1,221 @@
+"""Keras on TensorFlow: one traced function each, with the weights as arguments.
+
+With the weights as arguments a function that was traced for a model serves its copies too. Arrays
+are NumPy's: TensorFlow's own do not follow the array API standard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from types import ModuleType
+from typing import Any, Self
+
+import array_api_compat.numpy
+import numpy as np
+import tensorflow as tf
+
+from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand.errors import ModelError
+from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.relu_on_tensorflow import with_rule
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient
+from agnostic_rand_keras.statistics import batch_statistics
+from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
+
+
+class TensorFlowRuntime:
+    """Traced functions of one model, shared with its copies.
+
+    Args:
+        forward: The model as a function.
+    """
+
+    xp: ModuleType = array_api_compat.numpy
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._forward = forward
+        self._traced = _TracedFunctions(forward)
+        self.traces = self._traced.traces
+        self._graph: Any = None
+
+    def for_copy(self, forward: ForwardPass) -> Self:
+        """The same traced functions, on other weights."""
+        twin = type(self)(forward)
+        twin._traced, twin.traces = self._traced, self.traces
+        return twin
+
+    def asarray(self, x: HostArray, dtype: str) -> HostArray:
+        """A copy on the host; TensorFlow moves it."""
+        array = np.array(x)
+        return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array
+
+    def to_native(self, x: Array) -> tf.Tensor:
+        """A TensorFlow tensor."""
+        return tf.convert_to_tensor(x)
+
+    def trace(self, inputs: Array) -> None:
+        """Trace a graph and drop it."""
+
+        def called(given: tf.Tensor) -> tf.Tensor:
+            self._graph = given.graph
+            return self._forward.called(given)
+
+        traced = tf.function(called, autograph=False).get_concrete_function(tf.convert_to_tensor(inputs))
+        own = {id(variable.value) for variable in self._forward.variables}
+        strangers = [v.name for v in traced.graph.trainable_variables if id(v) not in own]
+        if strangers:
+            raise ModelError(
+                "the model's forward pass",
+                expected="weights that Keras counts as the model's",
+                received=f"plain tf.Variable objects: {', '.join(strangers[:5])}",
+                fix="Make them with add_weight or keras.Variable in a layer of the model.",
+            )
+
+    def outside_loops(self, output: Array) -> bool:
+        """Whether it is in the graph of the inputs: a loop's body has a graph of its own."""
+        return bool(output.graph is self._graph)
+
+    def predict(self, inputs: Array) -> HostArray:
+        """The outputs."""
+        return self._call("predict", self._traced.predict, inputs)[0]
+
+    def output_and_gradient(self, inputs: Array, targets: Array, relu: ReluRule) -> tuple[HostArray, HostArray]:
+        """By one forward and one backward pass."""
+        function = partial(self._traced.output_and_gradient, relu=relu)
+        outputs, gradient = self._call(f"gradient {relu}", function, inputs, targets)
+        return outputs, gradient
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[HostArray, HostArray]:
+        """By one forward pass, and a backward pass down to the layer."""
+        function = partial(self._traced.layer_gradient, layer=layer)
+        activation, gradient = self._call(f"layer {layer}", function, inputs, targets)
+        return activation, gradient
+
+    def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
+        """Computed eagerly."""
+        computed = batch_statistics(self._forward, None, tf.convert_to_tensor(inputs), chosen)
+        return [value.numpy() for value in computed]
+
+    def training_step(
+        self, update: Update, loss: Loss, seed: int
+    ) -> Callable[[HostArray, HostArray], tuple[float, HostArray]]:
+        """A step of Keras' own optimizer in one traced function."""
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def updated(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                outputs = self._forward.called(inputs, training=True)
+                value = loss(labels, outputs)
+            update.apply(tape.gradient(value, [v.value for v in update.weights]))
+            return value, outputs
+
+        def step(inputs: HostArray, labels: HostArray) -> tuple[float, HostArray]:
+            value, outputs = updated(tf.convert_to_tensor(inputs), tf.convert_to_tensor(labels))
+            return float(value), outputs.numpy()
+
+        return step
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Nothing: Keras has no modes here."""
+        return nullcontext()
+
+    def is_concrete(self, x: Any) -> bool:
+        """Whether it is an eager tensor."""
+        return tf.is_tensor(x) and hasattr(x, "numpy")
+
+    def random_state(self) -> Any:
+        """The states of TensorFlow's generators."""
+        return global_state()
+
+    def set_random_state(self, state: Any) -> None:
+        """Put them back."""
+        set_global_state(state)
+
+    def _call(self, name: str, function: Callable[..., Any], *arrays: Array) -> list[HostArray]:
+        missing = self._traced.sizes.missing(arrays[0])
+        count = arrays[0].shape[0]
+        given = [tf.convert_to_tensor(_padded(np.asarray(array), missing)) for array in arrays]
+        values = [tf.convert_to_tensor(variable.value) for variable in self._forward.variables]
+        results = self._traced.compiled(name, function)(values, *given)
+        return [result.numpy()[:count] for result in results]
+
+
+class _TracedFunctions:
+    """The functions to trace, and those that were."""
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._forward = forward
+        self._functions: dict[str, Any] = {}
+        self.sizes = BatchSizes()
+        self.traces: Counter[str] = Counter()
+
+    def compiled(self, name: str, function: Callable[..., Any]) -> Any:
+        """The traced function of that name; made of `function` where there is none."""
+        if name not in self._functions:
+            # TensorFlow counts the traces of a partial object by itself, those of functions by their code.
+            self._functions[name] = tf.function(partial(self._counted, name, function), autograph=False)
+        return self._functions[name]
+
+    def _counted(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        self.traces[name] += 1
+        return function(*arguments)
+
+    def predict(self, values: list[tf.Tensor], inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (self._forward(inputs, values),)
+
+    def output_and_gradient(
+        self, values: list[tf.Tensor], inputs: tf.Tensor, targets: tf.Tensor, relu: ReluRule
+    ) -> tuple[tf.Tensor, ...]:
+        if relu == "standard":
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = self._forward(inputs, values)
+                selected = _selected(outputs, targets)
+            gradient = tape.gradient(selected, inputs)
+        else:
+            with with_rule(self._forward.model, relu):
+                outputs = self._forward(inputs, values)
+            (gradient,) = tf.gradients(_selected(outputs, targets), inputs)
+        if gradient is None:
+            raise no_gradient(self._forward.model)
+        return outputs, tf.convert_to_tensor(gradient)
+
+    def layer_gradient(
+        self, values: list[tf.Tensor], inputs: tf.Tensor, targets: tf.Tensor, layer: str
+    ) -> tuple[tf.Tensor, ...]:
+        caught: list[tf.Tensor] = []
+        graph = tf.compat.v1.get_default_graph()
+
+        def catch(_name: str, output: tf.Tensor) -> tf.Tensor:
+            if output.graph is not graph:
+                raise unreachable(layer, "one inside a loop, such as the cell of a recurrent layer")
+            tape.watch(output)
+            caught.append(output)
+            return output
+
+        with tf.GradientTape() as tape:
+            with observed({layer: inner_layer(self._forward.model, layer)}, catch):
+                outputs = self._forward(inputs, values)
+            selected = _selected(outputs, targets)
+        if not caught:
+            raise unreachable(layer, "no such tensor in the forward pass")
+        gradient = tape.gradient(selected, caught[-1])
+        if gradient is None:
+            raise unreachable(layer, "an output that is not used")
+        return caught[-1], tf.convert_to_tensor(gradient)
+
+
+def _selected(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    if targets.shape.rank == 2:
+        return tf.reduce_sum(outputs * tf.cast(targets, outputs.dtype))
+    return tf.reduce_sum(tf.gather(outputs, targets, axis=1, batch_dims=1))
+
+
+def _padded(array: HostArray, missing: int) -> HostArray:
+    # The last sample again: unlike zeros it cannot make a model divide by zero.
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array

@@ -1,0 +1,194 @@
+"""Keras on PyTorch: autograd, as it is; nothing is traced or compiled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, Self
+
+import array_api_compat.torch
+import numpy as np
+import torch
+
+from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand_keras.arrays import host_copy
+from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.relu_on_torch import ReluMode, hides_relu
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient
+from agnostic_rand_keras.statistics import batch_statistics
+
+
+class TorchRuntime:
+    """Eager evaluation of one model.
+
+    Args:
+        forward: The model as a function.
+    """
+
+    xp: ModuleType = array_api_compat.torch
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._forward = forward
+        self._model = forward.model
+        values = [v.value for v in forward.variables]
+        self._device = values[0].device if values else torch.device("cpu")
+        self.traces: Counter[str] = Counter()
+
+    def for_copy(self, forward: ForwardPass) -> Self:
+        """A runtime of its own."""
+        return type(self)(forward)
+
+    def asarray(self, x: Array, dtype: str) -> torch.Tensor:
+        """A copy on the device of the weights."""
+        tensor = x.detach().clone() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
+        kind = getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device=self._device, dtype=kind)
+
+    def to_native(self, x: Array) -> Array:
+        """The tensor itself."""
+        return x
+
+    def trace(self, inputs: Array) -> None:
+        """Call the model."""
+        with torch.no_grad(), self.evaluating():
+            self._forward.called(inputs)
+
+    def outside_loops(self, output: Array) -> bool:
+        """Always: loops are Python's."""
+        return True
+
+    def predict(self, inputs: Array) -> torch.Tensor:
+        """The outputs."""
+        with torch.no_grad(), self.evaluating():
+            outputs: torch.Tensor = self._forward(inputs)
+            return outputs
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, relu: ReluRule
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """By one forward and one backward pass."""
+        with _differentiable(), self.evaluating():
+            leaf = inputs.detach().clone().requires_grad_()
+            if relu == "standard":
+                outputs = self._forward(leaf)
+                return outputs.detach(), self._gradient(outputs, targets, leaf)
+            with ReluMode(relu) as mode:
+                outputs = self._forward(leaf)
+                hidden = "scripted or recurrent code" if hides_relu(outputs) else None
+                refuse_plain_gradient(self._model, relu, met=mode.met, hidden=hidden)
+                return outputs.detach(), self._gradient(outputs, targets, leaf)
+
+    def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """By one forward pass, and a backward pass down to the layer."""
+        caught: list[torch.Tensor] = []
+
+        def catch(_name: str, output: torch.Tensor) -> torch.Tensor:
+            caught.append(output if output.requires_grad else output.detach().requires_grad_())
+            # What comes next may work in place, so it gets a copy.
+            return caught[-1].clone()
+
+        with _differentiable(), self.evaluating():
+            leaf = inputs.detach().clone()
+            leaf.requires_grad_(leaf.is_floating_point())
+            with observed({layer: inner_layer(self._model, layer)}, catch):
+                outputs = self._forward(leaf)
+            if not caught:
+                raise unreachable(layer, "no such tensor in the forward pass")
+            (gradient,) = torch.autograd.grad(_selected(outputs, targets), caught[-1], allow_unused=True)
+        if gradient is None:
+            raise unreachable(layer, "an output that is not used")
+        return caught[-1].detach(), gradient
+
+    def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
+        """Computed without gradients."""
+        with torch.no_grad(), self.evaluating():
+            computed = batch_statistics(self._forward, None, inputs, chosen)
+            return [host_copy(value) for value in computed]
+
+    def training_step(
+        self, update: Update, loss: Loss, seed: int
+    ) -> Callable[[HostArray, HostArray], tuple[float, HostArray]]:
+        """A step of Keras' own optimizer on autograd's gradients."""
+        draws = _OwnDraws(seed)
+
+        def step(inputs: HostArray, labels: HostArray) -> tuple[float, HostArray]:
+            given, classes = (self.asarray(array, str(array.dtype)) for array in (inputs, labels))
+            with _differentiable(), self.evaluating(), draws.in_use():
+                outputs = self._forward.called(given, training=True)
+                value = loss(classes, outputs)
+                weights = [v.value for v in update.weights]
+                gradients = torch.autograd.grad(value, weights, allow_unused=True)
+            with torch.no_grad():
+                update.apply(gradients)
+            return float(value.detach()), host_copy(outputs)
+
+        return step
+
+    def is_concrete(self, x: Any) -> bool:
+        """Always for a tensor."""
+        return isinstance(x, torch.Tensor)
+
+    def random_state(self) -> Any:
+        """The states of the generators of the CPU and of accelerators in use."""
+        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        return torch.get_rng_state(), torch.cuda.get_rng_state_all() if in_use else None
+
+    def set_random_state(self, state: Any) -> None:
+        """Put the states back."""
+        torch.set_rng_state(state[0])
+        if state[1] is not None:
+            torch.cuda.set_rng_state_all(state[1])
+
+    def _gradient(self, outputs: torch.Tensor, targets: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+        gradient = None
+        if outputs.requires_grad:
+            (gradient,) = torch.autograd.grad(_selected(outputs, targets), leaf, allow_unused=True)
+        if gradient is None:
+            raise no_gradient(self._model)
+        return gradient
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Put back the modes of torch modules inside Keras layers, which Keras switches at each call."""
+        training = {part: part.training for part in self._model.modules()}
+        try:
+            yield
+        finally:
+            for part, mode in training.items():
+                part.training = mode
+
+
+def _selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    if targets.ndim == 2:
+        return (outputs * targets).sum()
+    return outputs.gather(1, targets[:, None].long()).sum()
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+class _OwnDraws:
+    """A state of torch's global generator that goes on from step to step, unseen by others.
+
+    Keras' own layers bring their generators; torch modules inside of Keras layers draw from the global one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._state = torch.Generator().manual_seed(seed).get_state()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        before = torch.default_generator.get_state()
+        torch.default_generator.set_state(self._state)
+        try:
+            yield
+        finally:
+            self._state = torch.default_generator.get_state()
+            torch.default_generator.set_state(before)

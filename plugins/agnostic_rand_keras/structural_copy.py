@@ -1,0 +1,100 @@
+"""A copy of a model object by object: its weights, settings and graph, not what made them.
+
+`copy.deepcopy` of a Keras model saves and loads it, which needs a working config of every layer and
+gives each holder of a shared variable one of its own. Here layers are copied as plain objects.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any
+
+import keras
+from keras.src.utils.tracking import DotNotTrackScope
+
+from agnostic_rand_keras.tree import all_layers
+
+# What Keras binds to each object when it makes it: the copy has its own.
+_BOUND = ("build", "quantize")
+# What calls and training leave behind, and what a copy does without.
+_LEFTOVERS = ("history", "optimizer", "_compile_config", "_compiled_trainable_state", "_jax_state")
+_FUNCTIONS = ("train_function", "test_function", "predict_function")
+
+
+def structural_copy(model: keras.Model) -> keras.Model:
+    """The copy, not compiled for training; variables that are shared in the model are shared in it.
+
+    Raises:
+        Exception: An object that the model holds cannot be copied; of any type.
+    """
+    layers = all_layers(model)
+    parts = _parts(layers)
+    memo: dict[int, Any] = {id(module): module for module in list(sys.modules.values())}
+    # Keras sets a layer up in `__new__`, so it is the one of its own class that has to run.
+    memo.update({id(part): type(part).__new__(type(part)) for part in parts})  # type: ignore[call-overload]
+    _leave_out_other_graphs(layers, parts, memo)
+    defaults = _uncompiled()
+    # Otherwise lists inside the copy would register their items a second time.
+    with DotNotTrackScope():
+        for part in parts:
+            attributes = vars(memo[id(part)])
+            bound = {name: attributes[name] for name in _BOUND if name in attributes}
+            for name, value in _kept(part, defaults).items():
+                attributes[name] = copy.deepcopy(value, memo)
+            attributes.update(bound)
+    for part in parts:
+        _refer_to_copies(memo[id(part)])
+    duplicate: keras.Model = memo[id(model)]
+    return duplicate
+
+
+def _parts(layers: tuple[keras.Layer, ...]) -> list[Any]:
+    """All objects that Keras would save and load: layers, operations of functional graphs, metrics."""
+    parts: dict[int, Any] = {id(layer): layer for layer in layers}
+    for layer in layers:
+        for part in (*getattr(layer, "_operations", ()), *layer._metrics):
+            parts[id(part)] = part
+    return list(parts.values())
+
+
+def _leave_out_other_graphs(layers: tuple[keras.Layer, ...], parts: list[Any], memo: dict[int, Any]) -> None:
+    """A layer knows each graph that it was ever used in; those of other models are not copied."""
+    own = {
+        id(node) for layer in layers for nodes in getattr(layer, "_nodes_by_depth", {}).values() for node in nodes
+    }
+    for part in parts:
+        for node in (*getattr(part, "_inbound_nodes", ()), *getattr(part, "_outbound_nodes", ())):
+            if id(node) not in own:
+                memo[id(node)] = None
+
+
+def _uncompiled() -> dict[str, Any]:
+    """What a model has beyond a layer when it is new: its state of compilation."""
+    fresh = vars(keras.Model(name="uncompiled"))
+    return {name: fresh[name] for name in fresh.keys() - vars(keras.Layer(name="layer")).keys()}
+
+
+def _kept(part: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The attributes to copy."""
+    replaced: dict[str, Any] = {}
+    if isinstance(part, keras.Layer):
+        replaced = {"_losses": [], "_loss_ids": set(), "_losses_override": []}
+    if isinstance(part, keras.Model):
+        replaced |= defaults if part.compiled else dict.fromkeys(_FUNCTIONS)
+    dropped = (*_BOUND, *_LEFTOVERS) if isinstance(part, keras.Model) else _BOUND
+    return {name: replaced.get(name, value) for name, value in vars(part).items() if name not in dropped}
+
+
+def _refer_to_copies(part: Any) -> None:
+    """Bring up to date what Keras keeps by the identity of objects."""
+    tracker = getattr(part, "_tracker", None)
+    if tracker is not None:
+        tracker.stored_ids = {name: {id(item) for item in store} for name, (_, store) in tracker.config.items()}
+    nodes = getattr(part, "_nodes_by_depth", None)
+    if nodes is not None:
+        part._nodes = {
+            f"{id(node.operation)}_ib-{node.operation._inbound_nodes.index(node)}"
+            for group in nodes.values()
+            for node in group
+        }

@@ -1,0 +1,92 @@
+"""A plain training loop's step: Adam and cross entropy, apart from what the user compiled."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from agnostic_rand.adapters import Array, HostArray, TrainingStep
+from agnostic_rand.errors import ModelError
+from agnostic_rand_keras.arrays import host_copy
+from agnostic_rand_keras.runtime import Runtime, Update
+from agnostic_rand_keras.tree import seed_states
+
+_HALF = ("float16", "bfloat16")
+
+
+def make_trainer(
+    model: keras.Model, runtime: Runtime, *, dtype: str, learning_rate: float, seed: int
+) -> TrainingStep:
+    """A function that updates the model by one batch.
+
+    Args:
+        model: The model; its optimizer, loss and metrics are left as they are.
+        runtime: Evaluates it.
+        dtype: The type of its inputs.
+        learning_rate: Adam's.
+        seed: Decides what the model draws in training.
+
+    Raises:
+        ModelError: Nothing in the model is trainable.
+    """
+    if not model.trainable_variables:
+        raise ModelError(
+            f"the model {model.name!r}",
+            expected="trainable weights",
+            received="none (all layers are frozen)",
+            fix="Set model.trainable = True.",
+        )
+    states = seed_states(model)
+    seeds = np.random.SeedSequence(seed).generate_state(len(states) + 1) >> 1
+    for state, own in zip(states, seeds, strict=False):
+        state.assign(np.asarray([own, 0], dtype=state.dtype))
+    update = _adam(model, learning_rate)
+    step_of_runtime = None
+
+    def step(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
+        nonlocal step_of_runtime
+        floating = np.issubdtype(np.asarray(inputs).dtype, np.floating)
+        batch = np.asarray(inputs, dtype=dtype if floating else None)
+        classes = np.asarray(labels, dtype=np.int32)
+        if step_of_runtime is None:
+            loss = _Loss(_are_probabilities(model, runtime, batch, dtype))
+            step_of_runtime = runtime.training_step(update, loss, int(seeds[-1]))
+        value, outputs = step_of_runtime(batch, classes)
+        return value, int((outputs.argmax(axis=1) == classes).sum())
+
+    return step
+
+
+def _adam(model: keras.Model, learning_rate: float) -> Update:
+    weights = tuple(model.trainable_variables)
+    # In half precision the decay of Adam's averages, 0.999, is 1.
+    masters = tuple(
+        keras.Variable(host_copy(w.value), dtype="float32", name=w.name) if w.dtype in _HALF else w for w in weights
+    )
+    optimizer = keras.optimizers.Adam(learning_rate)
+    optimizer.build(list(masters))
+    return Update(weights, masters, optimizer)
+
+
+class _Loss:
+    """The mean cross entropy of integer labels."""
+
+    def __init__(self, probabilities: bool) -> None:
+        self._from_logits = not probabilities
+
+    def __call__(self, labels: Array, outputs: Array) -> Array:
+        losses = keras.ops.sparse_categorical_crossentropy(labels, outputs, from_logits=self._from_logits)
+        return keras.ops.mean(losses)
+
+
+def _are_probabilities(model: keras.Model, runtime: Runtime, inputs: HostArray, dtype: str) -> bool:
+    """Whether the model ends in a softmax, by what it puts out: a subclassed model shows nothing else."""
+    outputs = host_copy(runtime.predict(runtime.asarray(inputs, dtype))).astype(np.float64)
+    if outputs.shape[1] < 2:
+        raise ModelError(
+            f"the model {model.name!r}",
+            expected="a classifier with an output for each class",
+            received="a single output",
+            fix="Give the model two outputs, or train it yourself.",
+        )
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-2))

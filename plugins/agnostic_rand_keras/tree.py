@@ -1,0 +1,88 @@
+"""The layers inside a Keras model by path, and the variables that each one owns itself.
+
+Keras offers no public way to the sublayers of a layer that is not a model, nor to whether a variable
+of a frozen layer was declared as trainable: the attributes that hold both are read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One occurrence of a layer in a model; a shared layer has several.
+
+    Args:
+        path: Its name under those of the layers that hold it, `"outer/inner/conv"`; empty for the model.
+        layer: The layer.
+    """
+
+    path: str
+    layer: keras.Layer
+
+
+def places(model: keras.Layer) -> Iterator[Place]:
+    """The model and all layers inside it, each before its own sublayers, in order of declaration."""
+    yield from _walk(model, "", ())
+
+
+def sublayers(layer: keras.Layer) -> tuple[keras.Layer, ...]:
+    """The layers that a layer holds directly."""
+    return tuple(layer._layers)
+
+
+def all_layers(model: keras.Layer) -> tuple[keras.Layer, ...]:
+    """The model and the layers inside it, each once."""
+    return tuple({id(place.layer): place.layer for place in places(model)}.values())
+
+
+def declared_trainable(layer: keras.Layer) -> dict[str, keras.Variable]:
+    """By name, the layer's own parameters, also where it is frozen."""
+    return _named([*layer._trainable_variables, *layer._non_trainable_variables], layer._trainable_variables)
+
+
+def declared_fixed(layer: keras.Layer) -> dict[str, keras.Variable]:
+    """By name, the layer's own variables that gradient descent never learns, such as running means."""
+    return _named([*layer._trainable_variables, *layer._non_trainable_variables], layer._non_trainable_variables)
+
+
+def seed_states(model: keras.Layer) -> tuple[keras.Variable, ...]:
+    """The states of the random generators inside the model, such as those of Dropout."""
+    generators = [generator for layer in all_layers(model) for generator in layer._seed_generators]
+    return tuple(generator.state for generator in generators)
+
+
+def all_variables(model: keras.Layer) -> tuple[keras.Variable, ...]:
+    """All state of the model, each variable once, in an order that copies of the model share."""
+    own = (v for layer in all_layers(model) for v in (*layer._trainable_variables, *layer._non_trainable_variables))
+    return tuple({id(v): v for v in (*own, *seed_states(model))}.values())
+
+
+def distinct(name: str, taken: set[str]) -> str:
+    """The name, with a number where another has it already; it is taken afterwards."""
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _walk(layer: keras.Layer, path: str, holders: tuple[int, ...]) -> Iterator[Place]:
+    yield Place(path, layer)
+    taken: set[str] = set()
+    for inner in sublayers(layer):
+        name = distinct(inner.name, taken)
+        # A layer may refer back to one that holds it.
+        if id(inner) not in holders:
+            yield from _walk(inner, f"{path}/{name}" if path else name, (*holders, id(layer)))
+
+
+def _named(variables: list[keras.Variable], wanted: list[keras.Variable]) -> dict[str, keras.Variable]:
+    taken: set[str] = set()
+    names = {id(v): distinct(v.name, taken) for v in {id(v): v for v in variables}.values()}
+    return {names[id(v)]: v for v in wanted}

@@ -1,0 +1,235 @@
+"""The adapter of modules of TensorFlow and of loaded SavedModels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Self
+
+import array_api_compat.numpy
+import numpy as np
+import tensorflow as tf
+
+from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.errors import ModelError, WeightsError, unknown_name
+from agnostic_rand_tensorflow.calling import call_of
+from agnostic_rand_tensorflow.cloning import Duplicate, duplicated
+from agnostic_rand_tensorflow.deduction import deduced_meanings, used_variables
+from agnostic_rand_tensorflow.functions import Functions, host_targets
+from agnostic_rand_tensorflow.inventory import Inventory, take_inventory
+from agnostic_rand_tensorflow.legacy_keras import is_layer
+from agnostic_rand_tensorflow.order import by_first_use
+from agnostic_rand_tensorflow.ownership import Ownership, walk
+from agnostic_rand_tensorflow.random_state import GlobalState
+from agnostic_rand_tensorflow.tracing import Known
+from agnostic_rand_tensorflow.training import training_step
+
+_HALF = (tf.float16, tf.bfloat16)
+
+
+class TensorFlowAdapter:
+    """A model in its own precision, called through traced functions that read its variables.
+
+    Arrays are NumPy's: TensorFlow's tensors do not follow the array API standard. What a variable of
+    a module is for is read off the operation that uses it; a module whose operations do not tell
+    may say it in an attribute `agnostic_rand_axes` (see `declared.py`).
+
+    Args:
+        model: The module, or what `tf.saved_model.load` returned.
+        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
+        example_inputs: A small batch on which the order of layers and the use of variables are
+            traced, or `None`.
+
+    Raises:
+        ModelError: The model cannot be read, or not called on the example.
+    """
+
+    framework = "tensorflow"
+    channel_axis = -1
+
+    def __init__(
+        self, model: Any, *, forward: Forward | None = None, example_inputs: HostArray | None = None
+    ) -> None:
+        ownership = walk(model)
+        self._open(model, forward, ownership, take_inventory(model, ownership, {}), {})
+        self.order_source: OrderSource = "declared"
+        self._example: HostArray | None = None
+        if example_inputs is not None:
+            self._trace(self.asarray(example_inputs))
+
+    @property
+    def native(self) -> Any:
+        """The model that was passed."""
+        return self._native
+
+    @property
+    def xp(self) -> ModuleType:
+        """array-api-compat's view of NumPy."""
+        return array_api_compat.numpy
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order of the traced call where there was one."""
+        return self._layers
+
+    def read(self, layer: str) -> dict[str, HostArray]:
+        """Host copies; bfloat16 comes as float32."""
+        return {name: _host_copy(variable) for name, variable in self._held(layer).items()}
+
+    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        """Assign the values to the variables."""
+        held = self._held(layer)
+        for name, value in values.items():
+            if name not in held:
+                raise unknown_name(f"parameter of layer {layer!r}", name, held)
+            if np.shape(value) != tuple(held[name].shape):
+                raise WeightsError(
+                    f"the values of {layer}.{name}",
+                    expected=f"shape {tuple(held[name].shape)}",
+                    received=f"shape {np.shape(value)}",
+                    fix="Write arrays of the shapes that read() returns.",
+                )
+        for name, value in values.items():
+            held[name].assign(tf.cast(tf.constant(np.asarray(value)), held[name].dtype))
+
+    def clone(self) -> Self:
+        """An adapter of a copy of the model, whose outputs are compared where an example is known."""
+        copy = duplicated(self._native, self._ownership, self._example)
+        twin = type(self).__new__(type(self))
+        twin._adopt(self, copy)
+        if self._example is not None:
+            twin._refuse_different(self, self._example)
+        return twin
+
+    def asarray(self, x: Array) -> HostArray:
+        """A copy on the host; floating values in the model's precision (float32 for half precision)."""
+        array = np.array(self.to_numpy(x))
+        return array.astype(self._host_dtype) if array.dtype.kind == "f" else array
+
+    def to_numpy(self, x: Array) -> HostArray:
+        """The values on the host; half precision becomes float32."""
+        array = np.asarray(x)
+        return array.astype(np.float32) if array.dtype.itemsize == 2 and array.dtype.kind not in "iub" else array
+
+    def to_native(self, x: Array) -> tf.Tensor:
+        """A tensor."""
+        return tf.constant(x)
+
+    def predict(self, inputs: Array) -> HostArray:
+        """The outputs in evaluation mode, `(n, classes)`."""
+        ready = self._ready(inputs)
+        (outputs,) = self._functions.forward(ready)(ready)
+        return outputs
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> HostArray:
+        """The gradient of the targets' outputs, shaped like the inputs."""
+        return self.output_and_gradient(inputs, targets, relu=relu)[1]
+
+    def output_and_gradient(
+        self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
+    ) -> tuple[HostArray, HostArray]:
+        """The outputs and the gradient, from one forward pass."""
+        arrays = self._ready(inputs), host_targets(targets)
+        outputs, gradient = self._functions.gradient(*arrays, relu)(*arrays)
+        return outputs, gradient
+
+    def relu_rules(self) -> tuple[ReluRule, ...]:
+        """All rules."""
+        return ("standard", "guided", "deconv")
+
+    def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
+        """One step of Adam on the mean cross entropy; a softmax at the end of the model is seen."""
+        training = call_of(self._native, self._forward, training=True)
+        return training_step(self._functions, training, self._ownership, learning_rate, seed)
+
+    def random_state(self) -> Any:
+        """The states of the global generator, and of the seeds of eager operations."""
+        state = GlobalState.now()
+        return state.generator, state.numbers, state.seed, state.drawn
+
+    def set_random_state(self, state: Any) -> None:
+        """Put the states back."""
+        GlobalState(*state).put_back()
+
+    def _open(
+        self,
+        model: Any,
+        forward: Forward | None,
+        ownership: Ownership,
+        inventory: Inventory,
+        foreign: dict[int, tf.Variable],
+    ) -> None:
+        self._native = model
+        self._forward = forward
+        self._ownership = ownership
+        self._layers = inventory.layers
+        self._variables = inventory.variables
+        self._owners = inventory.owners
+        held = [v for layer in inventory.variables.values() for v in layer.values() if v.dtype.is_floating]
+        dtype = held[0].dtype if held else tf.float32
+        self._host_dtype = np.dtype(np.float32) if dtype in _HALF else np.dtype(dtype.as_numpy_dtype)
+        own = {id(owned.variable.handle): owned.variable for owned in ownership.variables}
+        own |= {id(generator.state.handle): generator.state for generator in ownership.generators}
+        # Layers of Keras cast for themselves.
+        cast = dtype if dtype in _HALF and not is_layer(model) else None
+        self._name = type(model).__name__
+        call = call_of(model, forward)
+        self._functions = Functions(call, Known(own, foreign), dtype=cast, name=self._name)
+
+    def _adopt(self, original: Self, copy: Duplicate) -> None:
+        """Be the adapter of a copy: the original's layers, with the variables of the copy."""
+        twins = copy.variables
+        variables = {
+            layer: {name: twins[id(variable)] for name, variable in held.items()}
+            for layer, held in original._variables.items()
+        }
+        owners = {
+            layer: None if owner is None else copy.owners[id(owner)] for layer, owner in original._owners.items()
+        }
+        foreign = {id(owned.variable.handle): owned.variable for owned in original._ownership.variables}
+        inventory = Inventory(original._layers, variables, owners)
+        self._open(copy.model, original._forward, copy.ownership, inventory, foreign)
+        self.order_source = original.order_source
+        self._example = original._example
+
+    def _refuse_different(self, original: Self, inputs: HostArray) -> None:
+        ours, theirs = self.predict(inputs), original.predict(inputs)
+        if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ModelError(
+                f"the copy of the model {self._name}",
+                expected="the original's outputs",
+                received=f"outputs that differ by {float(np.abs(ours - theirs).max()):.3g}",
+                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
+            )
+
+    def _trace(self, inputs: HostArray) -> None:
+        try:
+            graph = self._functions.forward(inputs).graph
+            self.predict(inputs)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model {self._name}",
+                expected="a model that can be called on the inputs",
+                received=f"{type(error).__name__} for inputs of shape {inputs.shape}: {error}",
+                fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
+            ) from error
+        inventory = take_inventory(self._native, self._ownership, deduced_meanings(graph))
+        self._variables, self._owners = inventory.variables, inventory.owners
+        self._layers = by_first_use(inventory.layers, inventory.variables, used_variables(graph))
+        self._example = inputs
+        self.order_source = "traced"
+
+    def _ready(self, inputs: Array) -> HostArray:
+        array = np.asarray(inputs)
+        return array.astype(self._host_dtype, copy=False) if array.dtype.kind == "f" else array
+
+    def _held(self, layer: str) -> dict[str, tf.Variable]:
+        if layer not in self._variables:
+            raise unknown_name("layer", layer, self._variables)
+        return self._variables[layer]
+
+
+def _host_copy(variable: tf.Variable) -> HostArray:
+    value = tf.cast(variable, tf.float32) if variable.dtype is tf.bfloat16 else variable
+    return np.array(value.numpy())

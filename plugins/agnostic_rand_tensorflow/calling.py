@@ -1,0 +1,92 @@
+"""How a model is called: by a user's function, as itself, or by a signature of a SavedModel."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from agnostic_rand.adapters import Forward
+from agnostic_rand.errors import ModelError
+from agnostic_rand_tensorflow.legacy_keras import is_layer
+
+Call = Callable[[tf.Tensor], tf.Tensor]
+
+_MODES = ("training", "is_training")
+
+
+def call_of(model: Any, forward: Forward | None, *, training: bool = False) -> Call:
+    """A function from inputs to outputs `(n, classes)`.
+
+    A model whose call takes `training` (or `is_training`) is told; `forward` decides for itself.
+
+    Raises:
+        ModelError: Nothing says how the model is called.
+    """
+    if forward is not None:
+
+        def call(inputs: tf.Tensor) -> tf.Tensor:
+            return _checked(forward(model, inputs), model)
+
+        return call
+    if callable(model):
+        mode = _mode_of(model)
+        modes = {} if mode is None else {mode: training}
+
+        def call_itself(inputs: tf.Tensor) -> tf.Tensor:
+            return _checked(model(inputs, **modes), model)
+
+        return call_itself
+    signatures = dict(getattr(model, "signatures", None) or {})
+    if len(signatures) > 1:
+        signatures = {name: known for name, known in signatures.items() if name == "serving_default"}
+    if not signatures:
+        raise ModelError(
+            f"the model {type(model).__name__}",
+            expected="a module with __call__, or a SavedModel with a signature",
+            received="neither",
+            fix="Pass forward=lambda model, inputs: model.some_method(inputs)",
+        )
+    return _signature_call(model, next(iter(signatures.values())))
+
+
+def _signature_call(model: Any, signature: Any) -> Call:
+    names = list(signature.structured_input_signature[1])
+    if len(names) != 1:
+        raise ModelError(
+            "the SavedModel's signature",
+            expected="one input",
+            received=f"{len(names)}: {', '.join(names)}",
+            fix="Pass forward=lambda model, inputs: model.signatures[...](...)[...]",
+        )
+
+    def call(inputs: tf.Tensor) -> tf.Tensor:
+        return _checked(signature(**{names[0]: inputs}), model)
+
+    return call
+
+
+def _mode_of(model: Any) -> str | None:
+    """The parameter of the model's call that switches between training and evaluation."""
+    try:
+        # A layer of Keras takes any arguments, and hands them to its own `call`.
+        names = set(inspect.signature(model.call if is_layer(model) else model.__call__).parameters)
+    except ValueError:
+        return None
+    return next((name for name in _MODES if name in names), None)
+
+
+def _checked(outputs: Any, model: Any) -> tf.Tensor:
+    if isinstance(outputs, dict) and len(outputs) == 1:
+        (outputs,) = outputs.values()
+    if not isinstance(outputs, tf.Tensor):
+        names = f" with {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+        raise ModelError(
+            f"the output of {type(model).__name__}",
+            expected="one tensor (n, classes)",
+            received=type(outputs).__name__ + names,
+            fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)['logits']",
+        )
+    return outputs[:, None] if outputs.shape.rank == 1 else outputs

@@ -1,0 +1,79 @@
+"""Running means and variances as one batch gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from agnostic_rand.adapters import HostArray
+from agnostic_rand.errors import InputError
+from agnostic_rand_tensorflow.layer_calls import hooked
+from agnostic_rand_tensorflow.legacy_keras import is_kind
+
+
+def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> dict[str, dict[str, HostArray]]:
+    """Run the model with these layers normalizing by the batch, and give the batch's means and variances.
+
+    The variances are those of a sample (divided by `n - 1`), as running variances are. A layer that
+    is called several times in one pass has the mean of what it saw each time. The layers' own
+    statistics are as before when the call returns, also after an exception.
+
+    Args:
+        layers: By name, the layers; those that are no batch normalization are left out.
+        run: Calls the model, eagerly and in evaluation mode.
+
+    Raises:
+        InputError: There are too few inputs to have a variance.
+    """
+    norms = {name: layer for name, layer in layers.items() if is_kind(layer, "BatchNormalization")}
+    saved = {name: (norm.moving_mean.numpy(), norm.moving_variance.numpy()) for name, norm in norms.items()}
+    seen: dict[str, list[tuple[HostArray, HostArray]]] = {}
+    counts: dict[str, int] = {}
+
+    def normalize_by_batch(name: str, inputs: tf.Tensor, proceed: Callable[[], tf.Tensor]) -> tf.Tensor:
+        norm = norms[name]
+        axes = _reduced_axes(norm, inputs.shape.rank)
+        mean, variance = tf.nn.moments(tf.cast(inputs, norm.moving_mean.dtype), axes)
+        norm.moving_mean.assign(mean)
+        norm.moving_variance.assign(variance)
+        counts[name] = int(np.prod([inputs.shape[axis] for axis in axes]))
+        unbiased = variance.numpy() * (counts[name] / max(counts[name] - 1, 1))
+        seen.setdefault(name, []).append((mean.numpy(), unbiased))
+        return proceed()
+
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with hooked(norms, normalize_by_batch):
+            run()
+    finally:
+        tf.config.run_functions_eagerly(eager)
+        for name, (mean, variance) in saved.items():
+            norms[name].moving_mean.assign(mean)
+            norms[name].moving_variance.assign(variance)
+    # Not before: Keras turns errors inside of a call into others.
+    _refuse_few(counts)
+    return {
+        name: dict(zip(("moving_mean", "moving_variance"), np.mean(calls, axis=0), strict=True))
+        for name, calls in seen.items()
+    }
+
+
+def _reduced_axes(norm: Any, rank: int) -> list[int]:
+    axis = norm.axis if isinstance(norm.axis, list | tuple) else [norm.axis]
+    kept = {a % rank for a in axis}
+    return [i for i in range(rank) if i not in kept]
+
+
+def _refuse_few(counts: Mapping[str, int]) -> None:
+    few = [name for name, count in counts.items() if count < 2]
+    if few:
+        raise InputError(
+            "statistics='recalibrate'",
+            expected="inputs that have a variance: more than one value for each channel",
+            received=f"a single value at the layer {few[0]!r}",
+            fix="Pass more inputs, or use statistics='reset'.",
+        )

@@ -1,0 +1,21 @@
+"""The JAX backend among the installed ones, and small models of every kind."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+import pytest
+
+from agnostic_rand.adapters import registry
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jax_backend():
+    """The registry knows the backend before its entry point is installed."""
+    points = {point.name: point for point in entry_points(group="agnostic_rand")}
+    points.setdefault("jax", EntryPoint("jax", "agnostic_rand_jax", "agnostic_rand"))
+    known = registry.Registry(points.values())
+    original = registry._installed
+    registry._installed = lambda: known
+    yield
+    registry._installed = original

@@ -1,0 +1,92 @@
+"""What the backend claims, and what it leaves to others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+import zoo_linen
+from flax import nnx
+
+import agnostic_rand as ar
+from agnostic_rand.errors import ArgumentError, BackendError, ModelError
+from agnostic_rand_jax import agnostic_rand_claim, jax_model
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_each_kind_of_model_is_claimed(name):
+    model = zoo.MODELS[name][0]()
+    claim = agnostic_rand_claim(model)
+    assert claim is not None
+    assert claim.backend == "jax"
+    assert isinstance(model, claim.model_type)
+
+
+def apply(params, x):
+    return x @ params
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        (apply,),
+        (apply, jnp.ones((2, 2)), 3),
+        [apply, jnp.ones((2, 2))],
+        (apply, {"w": 1.0}),
+        (apply, {}),
+        (apply, apply),
+        (np.ones((2, 2)), jnp.ones((2, 2))),
+        (zoo_linen.Mlp(), jnp.ones((2, 2))),
+        zoo_linen.Mlp(),
+        apply,
+        jnp.ones((2, 2)),
+        None,
+    ],
+    ids=str,
+)
+def test_other_objects_are_left_to_others(model):
+    assert agnostic_rand_claim(model) is None
+
+
+def test_a_linen_module_without_its_variables_is_claimed_by_nobody():
+    with pytest.raises(BackendError, match="jax"):
+        ar.adapt(zoo_linen.Mlp())
+
+
+def test_linen_variables_without_the_collection_params_are_refused_with_the_fix():
+    module, variables = zoo.linen_pair(zoo_linen.Mlp(), zoo.VECTORS)
+    with pytest.raises(ModelError, match=r"the collections 'zz_hidden', 'aa_head'.*\{'params': params\}"):
+        ar.adapt((module, variables["params"]))
+
+
+def test_models_without_parameters_are_refused():
+    with pytest.raises(ModelError, match=r"nnx\.Param"):
+        ar.adapt(nnx.Sequential(nnx.relu))
+    with pytest.raises(ModelError, match="array of numbers"):
+        ar.adapt((apply, np.array(["a"])))
+
+
+def test_jax_model_refuses_what_is_not_callable():
+    with pytest.raises(ArgumentError, match="apply"):
+        jax_model(jnp.ones(3), apply)
+
+
+def test_a_model_that_cannot_be_called_on_the_inputs_says_so():
+    with pytest.raises(ModelError, match=r"shape \(1, 7\)"):
+        ar.adapt(zoo.bare_pair(), example_inputs=np.ones((1, 7), np.float32))
+    with pytest.raises(ModelError, match="forward=lambda"):
+        ar.adapt((lambda p, x: (x @ p, p), jnp.ones((6, 2))), example_inputs=zoo.VECTORS[:1])
+
+
+def test_the_plugin_imports_no_framework():
+    code = (
+        "import sys, agnostic_rand_jax as plugin\n"
+        "assert plugin.agnostic_rand_claim((lambda p, x: x, [1.0])) is None\n"
+        "loaded = {'jax', 'flax', 'equinox'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

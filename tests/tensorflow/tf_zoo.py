@@ -1,0 +1,160 @@
+"""The cases on which the contract is proven, and what TensorFlow itself says of them."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras_nets import functional, sequential, subclassed, trained
+from tf_nets import (
+    MLP,
+    Autoencoder,
+    ConvolutionalNet,
+    ModernLayers,
+    normal,
+    positive,
+)
+
+from agnostic_rand.testing import Case, Facts, Native
+
+
+def inputs(*shape: int) -> np.ndarray:
+    return np.random.default_rng(7).normal(0.3, 1.0, (8, *shape)).astype(np.float32)
+
+
+def outputs_of(model: object, x: np.ndarray) -> np.ndarray:
+    first = model.variables[0].dtype
+    given = tf.constant(x) if x.dtype.kind != "f" or not first.is_floating else tf.cast(x, first)
+    keras_model = isinstance(model, tf_keras.layers.Layer)
+    return tf.cast(model(given, training=False) if keras_model else model(given), tf.float64).numpy()
+
+
+def parameters_of(model: object) -> list[np.ndarray]:
+    """All that the framework says it trains, and what it would train were it not frozen."""
+    variables = model.weights if isinstance(model, tf_keras.layers.Layer) else model.trainable_variables
+    return [
+        tf.cast(v, tf.float32).numpy() if v.dtype is tf.bfloat16 else v.numpy() for v in variables if v.trainable
+    ]
+
+
+def flags_of(model: object) -> object:
+    attributes = {name: id(value) for part in (model, *model.submodules) for name, value in vars(part).items()}
+    trainable = [(v.name, v.trainable) for v in model.variables]
+    return attributes.keys(), trainable, tf.config.functions_run_eagerly()
+
+
+def draw() -> np.ndarray:
+    """From the global generator, and from an eager operation that `tf.random.set_seed` seeds."""
+    numbers = tf.random.get_global_generator().normal([2]), tf.random.normal([2])
+    return np.concatenate([number.numpy() for number in numbers])
+
+
+NATIVE = Native(outputs=outputs_of, parameters=parameters_of, flags=flags_of, draw=draw)
+# What counts its calls gives other outputs when the test calls it.
+SILENT = Native(parameters=parameters_of, flags=flags_of, draw=draw)
+KERNEL, DENSE = ("h", "w", "in", "out"), ("in", "out")
+
+
+def module_cases() -> list[Case]:
+    """Modules written by hand."""
+    labels = np.array([2, 0, 1, 1, 0, 2, 2, 1])
+    order = ("first", "middle", "head")
+    return [
+        Case(
+            "mlp",
+            MLP(),
+            inputs(3, 2),
+            labels,
+            facts=Facts(order=order, parameter_count=118, dense_relu=True, axes={"head/kernel": DENSE}),
+            native=NATIVE,
+        ),
+        Case(
+            "bfloat16",
+            # Small weights: a step of training is not lost in their rounding.
+            MLP(tf.bfloat16, scale=0.1),
+            inputs(3, 2),
+            facts=Facts(parameter_count=118, dense_relu=True),
+            native=NATIVE,
+        ),
+        Case(
+            "convolutional",
+            ConvolutionalNet(),
+            inputs(5, 6, 2),
+            facts=Facts(
+                order=("blocks/0/conv", "blocks/0/norm", "blocks/1/conv", "blocks/1/norm", "head"),
+                axes={"blocks/0/conv/kernel": KERNEL, "blocks/1/conv/kernel": KERNEL},
+            ),
+            native=SILENT,
+        ),
+        Case(
+            "tied",
+            Autoencoder(),
+            inputs(6),
+            facts=Facts(
+                order=("encoder", "decoder"),
+                parameter_count=48,
+                tied=lambda model: [model.encoder.kernel.numpy(), model.decoder.kernel.numpy()],
+            ),
+            native=NATIVE,
+        ),
+        Case(
+            "keras 3 layers",
+            modern_layers(),
+            inputs(6),
+            facts=Facts(
+                order=("body/dense", "body/norm", "head"),
+                parameter_count=35 + 10 + 18,
+                axes={"body/dense/kernel": DENSE, "head/kernel": DENSE},
+            ),
+        ),
+    ]
+
+
+def keras_cases() -> list[Case]:
+    """Legacy Keras models; building them draws seeds from Python's generator, which is put back."""
+    state = random.getstate()
+    try:
+        return [
+            Case(
+                "sequential",
+                trained(sequential()),
+                inputs(6, 6, 2),
+                facts=Facts(
+                    order=("conv", "norm", "depthwise", "head"),
+                    axes={
+                        "conv/kernel": KERNEL,
+                        "depthwise/depthwise_kernel": ("h", "w", "groups", "multiplier"),
+                        "head/kernel": DENSE,
+                    },
+                ),
+                native=NATIVE,
+            ),
+            Case(
+                "functional",
+                trained(functional()),
+                inputs(6),
+                facts=Facts(order=("shared", "inner/dense", "head")),
+                native=NATIVE,
+            ),
+            Case(
+                "subclassed",
+                trained(subclassed()),
+                inputs(6),
+                facts=Facts(order=("one/dense", "one/norm", "two/dense", "two/norm", "scaled", "head")),
+                native=NATIVE,
+            ),
+        ]
+    finally:
+        random.setstate(state)
+
+
+def modern_layers() -> ModernLayers:
+    model = ModernLayers(keras)
+    model(tf.zeros((1, 6)))
+    for place, (variable, name) in enumerate((v, v.path) for v in (*model.body.variables, *model.head.variables)):
+        draw = positive if name.endswith(("variance", "gamma")) else normal
+        variable.assign(draw(place, *variable.shape))
+    return model
