@@ -2,8 +2,8 @@
 
 A ReLU is a function of its own derivative that computes `max(x, 0)` (`jax.nn.relu`, `relu6`), or,
 where `x` depends on the data: `max(x, 0)`, `clip(x, 0)`, `where(x > 0, x, 0)` or `x * (x > 0)`. Cut
-off at 6 it is one too, and cut off elsewhere none, as `clip(x, 0, 1)` of an image. The floor that normalization layers put under a variance, `max(variance, 0)` whose
-square root is taken, is none.
+off at 6 it is one too, and cut off elsewhere none, as `clip(x, 0, 1)` of an image. The floor that
+normalization layers put under a variance, `max(variance, 0)` whose square root is taken, is none.
 """
 
 from __future__ import annotations

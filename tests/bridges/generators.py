@@ -11,11 +11,11 @@ import torch
 def reset(seed: int) -> None:
     """Put all of them into a known state."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the global generator is what is looked at
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def states() -> tuple[object, ...]:
     """Where they stand, comparable by `==`."""
-    legacy = np.random.get_state()  # noqa: NPY002 - as above
+    legacy = np.random.get_state()
     return random.getstate(), legacy[1].tolist(), legacy[2], torch.get_rng_state().tolist()

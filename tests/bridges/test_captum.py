@@ -20,7 +20,7 @@ from agnostic_rand.explainers.bridges import bridged
 from agnostic_rand.weights.streams import Streams
 
 attr = library("captum.attr")
-from agnostic_rand.explainers.bridges.captum import CaptumExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.captum import CaptumExplainer
 
 Run = Callable[..., Any]
 

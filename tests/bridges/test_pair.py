@@ -16,7 +16,7 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers.bridges import bridged
 
 saliency = library("saliency.core")
-from agnostic_rand.explainers.bridges.pair import PairExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.pair import PairExplainer
 
 Run = Callable[..., Any]
 

@@ -16,7 +16,7 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers.bridges import bridged
 
 cams = library("pytorch_grad_cam")
-from agnostic_rand.explainers.bridges.pytorch_grad_cam import GradCamExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.pytorch_grad_cam import GradCamExplainer
 
 Run = Callable[..., Any]
 

@@ -17,7 +17,7 @@ from agnostic_rand.explainers.bridges import bridged
 from agnostic_rand.weights.streams import Purpose, Streams
 
 shap = library("shap")
-from agnostic_rand.explainers.bridges.shap import ShapExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.shap import ShapExplainer
 
 Run = Callable[..., Any]
 

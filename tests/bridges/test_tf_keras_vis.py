@@ -19,7 +19,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("tf-keras-vis explains Keras on TensorFlow", allow_module_level=True)
 gradcam, saliency = library("tf_keras_vis.gradcam"), library("tf_keras_vis.saliency")
 modifiers = library("tf_keras_vis.utils.model_modifiers")
-from agnostic_rand.explainers.bridges.tf_keras_vis import TfKerasVisExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.tf_keras_vis import TfKerasVisExplainer
 
 Run = Callable[..., Any]
 

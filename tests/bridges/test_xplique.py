@@ -16,7 +16,7 @@ from agnostic_rand.explainers.bridges import bridged
 
 attributions = library("xplique.attributions")
 keras = library("keras")
-from agnostic_rand.explainers.bridges.xplique import XpliqueExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.xplique import XpliqueExplainer
 
 Run = Callable[..., Any]
 

@@ -19,7 +19,7 @@ from agnostic_rand.explainers.bridges import bridged
 zennit = library("zennit")
 attribution, composites = library("zennit.attribution"), library("zennit.composites")
 canonizers = library("zennit.canonizers")
-from agnostic_rand.explainers.bridges.zennit import ZennitExplainer  # noqa: E402 - after the library
+from agnostic_rand.explainers.bridges.zennit import ZennitExplainer
 
 Run = Callable[..., Any]
 

@@ -20,10 +20,10 @@ from agnostic_rand.weights import Streams
 
 @contextmanager
 def unmoved_generators():
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     yield
     assert random.getstate() == before[0]
-    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[1], strict=True))  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[1], strict=True))
     assert torch.equal(torch.get_rng_state(), before[2])
 
 

@@ -245,7 +245,7 @@ class RestoresWithoutFinally(FullNumpyAdapter):
 
 class SeedsNumPy(FullNumpyAdapter):
     def predict(self, inputs: Array) -> Array:
-        np.random.seed(0)  # noqa: NPY002 - the fault
+        np.random.seed(0)
         return super().predict(inputs)
 
 

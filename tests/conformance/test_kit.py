@@ -148,9 +148,9 @@ def test_every_check_has_a_name_of_its_own_and_states_something() -> None:
 
 
 def test_the_kit_moves_no_global_generator() -> None:
-    before = np.random.get_state()[1].tolist()  # type: ignore[index] # noqa: NPY002 - what must stay
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]
     check_adapter(numpy_cases, show=quiet)
-    assert np.random.get_state()[1].tolist() == before  # type: ignore[index] # noqa: NPY002 - what must stay
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]
 
 
 def test_without_pytest_the_kit_is_complete_but_for_its_class() -> None:

@@ -100,20 +100,20 @@ def test_a_function_that_trains_the_model_it_is_given_is_found(net: Net, inputs:
 
 
 def states() -> tuple[Any, bytes]:
-    return random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
+    return random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
 
 
 def test_global_generators_are_as_before_whatever_draws_from_them(net: Net, inputs: Array) -> None:
     def drawing(model: Net, x: Array, y: Array) -> Array:
         random.random()
-        return x + np.random.standard_normal(x.shape)  # noqa: NPY002
+        return x + np.random.standard_normal(x.shape)
 
     def batches() -> Iterator[tuple[Array, Array]]:
-        np.random.shuffle(np.arange(5))  # noqa: NPY002
+        np.random.shuffle(np.arange(5))
         yield inputs, TARGETS
 
     def noisy_forward(model: Net, x: Array) -> Array:
-        return model(x) + 1e-9 * np.random.standard_normal()  # noqa: NPY002
+        return model(x) + 1e-9 * np.random.standard_normal()
 
     before = states()
     one = metric(net, batches(), forward=noisy_forward)
@@ -121,7 +121,7 @@ def test_global_generators_are_as_before_whatever_draws_from_them(net: Net, inpu
     one.run(drawing)
     assert states() == before
     with pytest.raises(ZeroDivisionError):
-        one.run(lambda model, x, y: np.random.random() / 0)  # noqa: NPY002
+        one.run(lambda model, x, y: np.random.random() / 0)
     assert states() == before
     ar.explain(net, batches(), None, drawing)
     assert states() == before

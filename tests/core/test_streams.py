@@ -81,7 +81,7 @@ def test_seeds_for_frameworks_are_keyed_too() -> None:
 def test_drawing_leaves_the_global_generators_alone() -> None:
     import random
 
-    python, legacy = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
+    python, legacy = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
     Streams.ensure(None).generator(Purpose.WEIGHTS).random(10)
     assert random.getstate() == python
-    assert np.random.get_state()[1].tobytes() == legacy  # type: ignore[index]  # noqa: NPY002
+    assert np.random.get_state()[1].tobytes() == legacy  # type: ignore[index]

@@ -72,9 +72,9 @@ def test_an_nnx_module_is_restored_after_an_exception():
 
 def test_no_global_random_state_moves():
     model = zoo.MODELS["linen_cnn"][0]()
-    states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002 - only read
+    states = random.getstate(), np.random.get_state()[1].tolist()
     run(model, zoo.IMAGES, ar.explainers.SmoothGrad(samples=3))
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002 - only read
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 
 
 @pytest.mark.parametrize("name", ["nnx_cnn", "linen_cnn", "equinox_normed"])

@@ -186,7 +186,7 @@ class TestBare(AdapterConformance):
         )
         params = init(KEY)
         roles = {"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}
-        facts = Facts(order=("0", "1"), dense_relu=True)
+        facts = Facts(order=("0", "1"))
         axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)})
         return [
             Case("pair", (apply, params), VECTORS, facts=facts, native=native),

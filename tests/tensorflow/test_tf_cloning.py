@@ -203,7 +203,7 @@ def test_copying_draws_from_no_generator() -> None:
             adapter.clone()
         assert random.getstate() == state
         made = keras.initializers.GlorotUniform()((3,))
-        drawn.append([*made.numpy(), *tf.random.normal([2]).numpy(), *np.random.random(2)])  # noqa: NPY002 - tested
+        drawn.append([*made.numpy(), *tf.random.normal([2]).numpy(), *np.random.random(2)])
     assert drawn[0] == drawn[1]
 
 

@@ -26,7 +26,7 @@ def unmoved() -> Iterator[None]:
 
 
 def _states() -> tuple[object, ...]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - only read
+    name, keys, *rest = np.random.get_state()
     return random.getstate(), (name, keys.tolist(), rest), torch.get_rng_state().tolist()
 
 
@@ -63,7 +63,7 @@ def test_a_run_with_an_explainer_that_draws() -> None:
     case = BY_NAME["mlp"]
 
     def noisy(model: Any, inputs: Any, targets: Any) -> torch.Tensor:
-        return inputs + torch.rand_like(inputs) + random.random() + np.random.rand()  # noqa: NPY002 - the user's
+        return inputs + torch.rand_like(inputs) + random.random() + np.random.rand()
 
     with unmoved():
         ar.ModelRandomizationMetric(case.model(), case.inputs(), seed=0).run(noisy)
@@ -101,13 +101,13 @@ def test_an_initializer_that_draws_from_every_generator_is_seeded() -> None:
     class Own(nn.Linear):
         def reset_parameters(self) -> None:
             with torch.no_grad():
-                self.weight.copy_(torch.from_numpy(np.random.rand(4, 6)))  # noqa: NPY002 - the user's
+                self.weight.copy_(torch.from_numpy(np.random.rand(4, 6)))
                 self.bias.fill_(random.random()).add_(torch.rand(4))
 
     adapter = ar.adapt(nn.Sequential(Own(6, 4)))
     with unmoved():
         first = adapter.native_init("0", 5)
-    _ = random.random(), torch.rand(3), np.random.rand()  # noqa: NPY002 - move them
+    _ = random.random(), torch.rand(3), np.random.rand()
     again, other = adapter.native_init("0", 5), adapter.native_init("0", 6)
     for name in ("weight", "bias"):
         np.testing.assert_array_equal(first[name], again[name])
