@@ -6,6 +6,7 @@ import random
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
@@ -15,7 +16,6 @@ import agnostic_rand as ar
 from agnostic_rand.errors import ExplanationError
 
 STRATEGY = ar.CascadingRandomization(groups=3)
-WITH_RELU = [name for name in zoo.MODELS if name not in ("nnx_transformer", "linen_vit")]
 
 
 def run(model, inputs, explainer, **options):
@@ -23,11 +23,22 @@ def run(model, inputs, explainer, **options):
     return ar.ModelRandomizationMetric(model, inputs, **settings).run(explainer)
 
 
-@pytest.mark.parametrize("explainer", ["gradient_times_input", "guided_backprop", "input_map"])
-@pytest.mark.parametrize("name", WITH_RELU)
+@pytest.mark.parametrize(
+    ("name", "explainer"),
+    [
+        ("nnx_cnn", "guided_backprop"),
+        ("nnx_tied", "saliency"),
+        ("nnx_transformer", "gradient_times_input"),
+        ("linen_mlp", "input_map"),
+        ("linen_cnn", "guided_backprop"),
+        ("linen_vit", "saliency"),
+        ("equinox_mlp", "guided_backprop"),
+        ("equinox_normed", "gradient_times_input"),
+        ("equinox_tied", "saliency"),
+        ("bare", "guided_backprop"),
+    ],
+)
 def test_scores_do_not_depend_on_the_batch_size_or_the_isolation(name, explainer):
-    if name in ("linen_mlp", "equinox_cnn", "nnx_tied") and explainer != "guided_backprop":
-        pytest.skip("seen with other models of the same kind")
     make, inputs = zoo.MODELS[name]
     first = run(make(), inputs, explainer).scores["spearman"]
     again = run(make(), inputs, explainer, batch_size=64, isolation="in_place").scores["spearman"]
@@ -38,20 +49,24 @@ def test_scores_do_not_depend_on_the_batch_size_or_the_isolation(name, explainer
         assert np.nanmin(first) < 0.9
 
 
+def numbers(state):
+    """All arrays, counters of random streams too, but for the keys of generators."""
+    return [np.array(leaf) for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.number)]
+
+
 @pytest.mark.parametrize("name", ["nnx_cnn", "nnx_tied"])
 @pytest.mark.parametrize("isolation", ["clone", "in_place"])
 def test_an_nnx_module_is_as_it_was(name, isolation):
     make, inputs = zoo.MODELS[name]
     model = make()
     graph, state = nnx.split(model)
-    before = [np.array(leaf) for leaf in jax.tree.leaves(state) if leaf.dtype.kind != "V"]
+    before = numbers(state)
     variables = [id(node) for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)]
     run(model, inputs, "saliency", isolation=isolation)
     after_graph, after = nnx.split(model)
     assert after_graph == graph
     assert [id(node) for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)] == variables
-    kept = [np.array(leaf) for leaf in jax.tree.leaves(after) if leaf.dtype.kind != "V"]
-    assert all(np.array_equal(a, b) for a, b in zip(before, kept, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, numbers(after), strict=True))
 
 
 def test_an_nnx_module_is_restored_after_an_exception():

@@ -11,6 +11,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
+if os.environ.get("KERAS_BACKEND") == "tensorflow":
+    # Before TensorFlow is imported, with which it may crash otherwise.
+    import torch  # noqa: F401
+
 collect_ignore_glob = []
 if "KERAS_BACKEND" not in os.environ:
     # Keras would choose by itself, and load TensorFlow into a process that tests something else.
@@ -31,11 +35,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads() -> Iterator[None]:
-    """Threads that wait for each other cost more than they save on small nets."""
+def _cheap_compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One thread, as threads that wait for each other cost more than they save on small nets; what JAX
+    compiled once is not compiled again."""
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(2, threads))
+    torch.set_num_threads(1)
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     yield
     torch.set_num_threads(threads)

@@ -1,0 +1,195 @@
+"""C1: every parameter is in exactly one layer, in all kinds of models."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from keras_cases import Dictionary, Tied, Transformer, built, residual
+
+import agnostic_rand as ar
+from agnostic_rand.errors import ModelError
+
+
+def learned(model: keras.Model) -> dict[int, keras.Variable]:
+    """What Keras itself would train if nothing were frozen."""
+    flags = {id(layer): layer.trainable for layer in model._flatten_layers()}
+    own = {id(v): v.trainable for v in model.weights}
+    model.trainable = True
+    found = {id(v): v for v in model.trainable_weights}
+    for layer in reversed(model._flatten_layers()):
+        layer._trainable = flags[id(layer)]
+    for v in model.weights:
+        v.trainable = own[id(v)]
+    return found
+
+
+def expect_all_covered(model: keras.Model) -> None:
+    adapter = ar.adapt(model)
+    expected = learned(model)
+    held = [
+        (layer, p, adapter._variables[layer.name][p.name]) for layer in adapter.layers() for p in layer.parameters
+    ]
+    assert sorted(id(v) for _, _, v in held) == sorted(expected)
+    assert len({layer.name for layer in adapter.layers()}) == len(adapter.layers())
+    for layer, p, v in held:
+        assert p.shape == tuple(v.shape), layer.name
+    assert sum(layer.size for layer in adapter.layers()) == sum(int(np.prod(v.shape)) for v in expected.values())
+
+
+APPLICATIONS = {
+    "ResNet50": (32, 106),
+    "MobileNetV2": (32, 104),
+    "EfficientNetB0": (32, 131),
+    "ConvNeXtTiny": (32, 100),
+}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_applications_are_covered_completely(name, monkeypatch):
+    # Weights that need no drawing: what they hold does not matter here.
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+    monkeypatch.setattr(keras.initializers.TruncatedNormal, "__call__", zeros)
+    side, _ = APPLICATIONS[name]
+    model = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=10)
+    expect_all_covered(model)
+    adapter = ar.adapt(model)
+    assert adapter.order_source == "traced"
+    roles = {p.role for layer in adapter.layers() for p in layer.parameters if len(p.shape) == 4}
+    assert roles == {"kernel"}
+    statistics = [layer for layer in adapter.layers() if layer.statistics]
+    assert [layer.kind for layer in statistics] == ["BatchNormalization"] * len(statistics)
+
+
+def zeros(self, shape, dtype=None):
+    return ops.zeros(shape, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: residual(),
+        lambda: built(Tied(), 6),
+        lambda: built(Transformer(), 4, 6),
+        lambda: built(Dictionary(), 5),
+    ],
+    ids=["functional", "tied", "transformer", "dictionary"],
+)
+def test_other_models_are_covered_completely(model):
+    expect_all_covered(model())
+
+
+def test_frozen_layers_are_parameters_and_running_means_are_statistics():
+    model = residual()
+    model.get_layer("stem").trainable = False
+    model.get_layer("inner").trainable = False
+    expect_all_covered(model)
+    norm = next(layer for layer in ar.adapt(model).layers() if layer.name == "inner/norm")
+    assert [p.name for p in norm.parameters] == ["gamma", "beta"]
+    assert [(p.name, p.role) for p in norm.statistics] == [("moving_mean", "mean"), ("moving_variance", "variance")]
+
+
+def test_data_statistics_and_seeds_are_not_listed():
+    normalization = layers.Normalization(axis=-1)
+    normalization.adapt(np.random.default_rng(0).normal(3, 2, (50, 4)).astype("float32"))
+    model = keras.Sequential([keras.Input((4,)), normalization, layers.Dropout(0.5), layers.Dense(2, name="head")])
+    assert [layer.name for layer in ar.adapt(model).layers()] == ["head"]
+
+
+def test_a_shared_layer_is_listed_once_with_its_other_place():
+    shared = layers.Dense(4, name="shared")
+    one, two = keras.Input((4,)), keras.Input((4,))
+    first = keras.Model(one, shared(one), name="first")
+    second = keras.Model(two, layers.Dense(4, name="own")(shared(two)), name="second")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, second(first(inputs)))
+    (listed,) = (layer for layer in ar.adapt(model).layers() if "shared" in layer.name)
+    assert listed.name == "first/shared"
+    assert set(listed.aliases) == {"second/shared/kernel", "second/shared/bias"}
+    expect_all_covered(model)
+
+
+def test_the_maker_of_a_shared_variable_owns_it():
+    listed = {layer.name: layer for layer in ar.adapt(built(Tied(), 6)).layers()}
+    assert [p.name for p in listed["encoder"].parameters] == ["kernel", "bias"]
+    assert listed["encoder"].aliases == ("decoder/kernel",)
+    assert [p.name for p in listed["decoder"].parameters] == ["bias"]
+
+
+def test_inner_layers_with_one_name_stay_apart():
+    class Twins(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="twins")
+            self.pair = [layers.Dense(3, name="same"), layers.Dense(3, name="same")]
+
+        def call(self, x):
+            return self.pair[1](self.pair[0](x))
+
+    model = keras.Sequential([keras.Input((3,)), Twins()])
+    assert [layer.name for layer in ar.adapt(model).layers()] == ["twins/same", "twins/same_1"]
+    expect_all_covered(model)
+
+
+def test_a_model_that_is_not_built_is_refused():
+    with pytest.raises(ModelError, match="not built"):
+        ar.adapt(keras.Sequential([layers.Dense(2)]))
+
+
+def test_a_quantized_model_is_refused():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="packed")])
+    model.quantize("int8")
+    with pytest.raises(ModelError, match=r"'packed'.*quantized to int8"):
+        ar.adapt(model)
+
+
+def test_a_parameter_that_keras_does_not_count_is_refused():
+    stranger = layers.Dense(3, name="stranger")
+    stranger.build((None, 4))
+
+    class Hiding(keras.Model):
+        def call(self, x):
+            return stranger(x)
+
+    model = Hiding()
+    model(np.ones((1, 4), np.float32))
+    with pytest.raises(ModelError, match="stranger/kernel"):
+        ar.adapt(model, example_inputs=np.ones((1, 4), np.float32))
+
+
+def test_a_plain_variable_of_tensorflow_is_refused():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.Variable objects are TensorFlow's")
+    import tensorflow as tf
+
+    class Raw(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.raw = tf.Variable(np.ones((4, 3), np.float32), name="raw")
+
+        def call(self, x):
+            return tf.matmul(x, self.raw)
+
+    model = Raw()
+    model(np.ones((1, 4), np.float32))
+    with pytest.raises(ModelError, match=r"plain tf.Variable objects: raw"):
+        ar.adapt(model, example_inputs=np.ones((1, 4), np.float32))
+
+
+def test_a_plain_parameter_of_torch_is_refused():
+    if keras.backend.backend() != "torch":
+        pytest.skip("torch.nn.Parameter objects are PyTorch's")
+    import torch
+
+    class Raw(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.raw = torch.nn.Parameter(torch.ones(4, 3))
+
+        def call(self, x):
+            return x @ self.raw
+
+    model = Raw()
+    model(np.ones((1, 4), np.float32))
+    with pytest.raises(ModelError, match="raw"):
+        ar.adapt(model)
