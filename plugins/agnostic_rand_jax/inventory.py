@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import jax
 
-from agnostic_rand.adapters import Layer, Parameter, Role
+from agnostic_rand.adapters import Layer, Parameter, Role, distinct_axes
 
 Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
 """What an array does in its layer, and a name for each of its dimensions."""
@@ -85,7 +85,11 @@ def described(name: str, array: jax.Array, meaning: Meaning) -> Parameter:
     if axes is not None and len(axes) != array.ndim:
         extra = array.ndim - len(axes)
         axes = ("groups",) * extra + axes if extra > 0 else None
-    return Parameter(name, tuple(array.shape), array.dtype.name, role, axes)
+    if role == "kernel" and axes is None:
+        # A kernel without axes has no fan-in.
+        role = "other"
+    named = None if axes is None else distinct_axes(axes)
+    return Parameter(name, tuple(array.shape), array.dtype.name, role, named)
 
 
 def plain_path(path: Sequence[Any]) -> Path:

@@ -18,12 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from agnostic_rand.adapters import Array, HostArray, ReluRule
-from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
 from agnostic_rand_keras.relu_on_tensorflow import with_rule
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
 
@@ -68,13 +67,7 @@ class TensorFlowRuntime:
         traced = tf.function(called, autograph=False).get_concrete_function(tf.convert_to_tensor(inputs))
         own = {id(variable.value) for variable in self._forward.variables}
         strangers = [v.name for v in traced.graph.trainable_variables if id(v) not in own]
-        if strangers:
-            raise ModelError(
-                "the model's forward pass",
-                expected="weights that Keras counts as the model's",
-                received=f"plain tf.Variable objects: {', '.join(strangers[:5])}",
-                fix="Make them with add_weight or keras.Variable in a layer of the model.",
-            )
+        refuse_strangers(self._forward.model, "tf.Variable", strangers)
 
     def outside_loops(self, output: Array) -> bool:
         """Whether it is in the graph of the inputs: a loop's body has a graph of its own."""

@@ -17,7 +17,7 @@ from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.relu_on_torch import ReluMode, hides_relu
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
 
 
@@ -36,6 +36,10 @@ class TorchRuntime:
         values = [v.value for v in forward.variables]
         self._device = values[0].device if values else torch.device("cpu")
         self.traces: Counter[str] = Counter()
+        own = {id(value) for value in values}
+        # The method of the base class: Keras' own would add an attribute to the model.
+        named = torch.nn.Module.named_parameters(self._model)
+        refuse_strangers(self._model, "torch.nn.Parameter", [name for name, p in named if id(p) not in own])
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """A runtime of its own."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-from agnostic_rand.adapters import Role
+from agnostic_rand.adapters import Role, distinct_axes
 
 Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
 
@@ -46,7 +46,7 @@ def meaning(layer: keras.Layer, name: str, dimensions: int) -> Meaning:
     if axes is not None and len(axes) != dimensions:
         axes = None
     # A kernel without axes has no fan-in.
-    return ("other" if role == "kernel" and axes is None else role), axes
+    return ("other" if role == "kernel" and axes is None else role), None if axes is None else distinct_axes(axes)
 
 
 def _meaning(layer: keras.Layer, name: str, dimensions: int) -> Meaning:

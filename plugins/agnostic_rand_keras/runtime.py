@@ -133,6 +133,26 @@ def open_runtime(forward: ForwardPass) -> Runtime:
     )
 
 
+def refuse_strangers(model: keras.Model, kind: str, names: Sequence[str]) -> None:
+    """Raise where the model learns what Keras does not know of.
+
+    Args:
+        model: The model.
+        kind: What the strangers are.
+        names: Their names.
+
+    Raises:
+        ModelError: There are some.
+    """
+    if names:
+        raise ModelError(
+            f"the model {model.name!r}",
+            expected="weights that Keras counts as the model's",
+            received=f"plain {kind} objects: {', '.join(names[:5])}",
+            fix="Make them with add_weight or keras.Variable in a layer of the model.",
+        )
+
+
 def no_gradient(model: keras.Model) -> ModelError:
     """Describe outputs that no gradient connects to the inputs."""
     return ModelError(

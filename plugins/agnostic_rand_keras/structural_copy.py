@@ -13,8 +13,6 @@ from typing import Any
 import keras
 from keras.src.utils.tracking import DotNotTrackScope
 
-from agnostic_rand_keras.tree import all_layers
-
 # What Keras binds to each object when it makes it: the copy has its own.
 _BOUND = ("build", "quantize")
 # What calls and training leave behind, and what a copy does without.
@@ -28,12 +26,11 @@ def structural_copy(model: keras.Model) -> keras.Model:
     Raises:
         Exception: An object that the model holds cannot be copied; of any type.
     """
-    layers = all_layers(model)
-    parts = _parts(layers)
+    parts = _parts(model)
     memo: dict[int, Any] = {id(module): module for module in list(sys.modules.values())}
     # Keras sets a layer up in `__new__`, so it is the one of its own class that has to run.
     memo.update({id(part): type(part).__new__(type(part)) for part in parts})  # type: ignore[call-overload]
-    _leave_out_other_graphs(layers, parts, memo)
+    _leave_out_other_graphs(parts, memo)
     defaults = _uncompiled()
     # Otherwise lists inside the copy would register their items a second time.
     with DotNotTrackScope():
@@ -49,20 +46,27 @@ def structural_copy(model: keras.Model) -> keras.Model:
     return duplicate
 
 
-def _parts(layers: tuple[keras.Layer, ...]) -> list[Any]:
+def _parts(model: keras.Model) -> list[Any]:
     """All objects that Keras would save and load: layers, operations of functional graphs, metrics."""
-    parts: dict[int, Any] = {id(layer): layer for layer in layers}
-    for layer in layers:
-        for part in (*getattr(layer, "_operations", ()), *layer._metrics):
-            parts[id(part)] = part
+    parts: dict[int, Any] = {}
+    waiting: list[Any] = [model]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in parts:
+            continue
+        parts[id(part)] = part
+        waiting.extend(getattr(part, "_operations", ()))
+        tracker = getattr(part, "_tracker", None)
+        # A Sequential model has its graph among what is tracked, not among its layers.
+        stores = {} if tracker is None else {name: store for name, (_, store) in tracker.config.items()}
+        for held in (getattr(part, "_layers", ()), stores.get("layers", ()), stores.get("metrics", ())):
+            waiting.extend(held)
     return list(parts.values())
 
 
-def _leave_out_other_graphs(layers: tuple[keras.Layer, ...], parts: list[Any], memo: dict[int, Any]) -> None:
+def _leave_out_other_graphs(parts: list[Any], memo: dict[int, Any]) -> None:
     """A layer knows each graph that it was ever used in; those of other models are not copied."""
-    own = {
-        id(node) for layer in layers for nodes in getattr(layer, "_nodes_by_depth", {}).values() for node in nodes
-    }
+    own = {id(node) for part in parts for nodes in getattr(part, "_nodes_by_depth", {}).values() for node in nodes}
     for part in parts:
         for node in (*getattr(part, "_inbound_nodes", ()), *getattr(part, "_outbound_nodes", ())):
             if id(node) not in own:

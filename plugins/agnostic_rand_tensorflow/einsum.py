@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from agnostic_rand.adapters import distinct_axes
+
 
 def kernel_axes(equation: str, operand: int) -> tuple[str, ...] | None:
     """A name for each dimension of one operand of two; `None` where the equation does not tell.
 
     Example:
         >>> kernel_axes("abc,cde->abde", 1)
-        ('in', 'out', 'out')
+        ('in', 'out', 'out2')
     """
     inputs, arrow, output = equation.replace(" ", "").replace("...", "").partition("->")
     operands = inputs.split(",")
@@ -19,4 +21,4 @@ def kernel_axes(equation: str, operand: int) -> tuple[str, ...] | None:
     names = {(True, False): "in", (False, True): "out", (True, True): "groups"}
     found = [names.get((letter in other, letter in output)) for letter in own]
     axes = tuple(axis for axis in found if axis is not None)
-    return axes if len(axes) == len(found) and "in" in axes else None
+    return distinct_axes(axes) if len(axes) == len(found) and "in" in axes else None

@@ -39,12 +39,12 @@ def test_a_keras_model_is_the_keras_backend_s_also_where_it_is_a_torch_module():
     assert adapter.native.name == "mlp"
 
 
+@pytest.mark.skipif(
+    BACKEND == "torch", reason="a Keras layer is a torch module there, which the torch backend claims"
+)
 def test_a_layer_that_is_no_model_is_not_claimed():
-    if BACKEND == "torch":
-        assert ar.adapt(keras.layers.Dense(2), backend=None).framework == "torch"
-    else:
-        with pytest.raises(BackendError, match=r"keras.*usable"):
-            ar.adapt(keras.layers.Dense(2))
+    with pytest.raises(BackendError, match=r"keras .*usable"):
+        ar.adapt(keras.layers.Dense(2))
 
 
 def test_no_framework_is_imported_besides_the_one_that_keras_runs_on():

@@ -23,6 +23,7 @@ from agnostic_rand.adapters.protocol import (
     SupportsStatistics,
     SupportsTraining,
     TrainingStep,
+    distinct_axes,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
 from agnostic_rand.adapters.view import AdapterView
@@ -55,6 +56,7 @@ __all__ = [
     "TrainingStep",
     "adapt",
     "backends",
+    "distinct_axes",
     "hookimpl",
     "plugin_explainers",
     "require",

@@ -6,7 +6,8 @@ The clauses C1 to C7 are stated on the members that they bind. A plugin author p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -50,7 +51,8 @@ class Parameter:
         dtype: The framework's name of the element type, such as `"float32"` or `"bfloat16"`.
         role: What the array does in its layer. It decides how the array is re-initialized.
         axes: A name for each dimension, such as `("out", "in", "h", "w")`, or `None` where the
-            layer is not a standard one.
+            layer is not a standard one. Axes of one meaning are numbered: `("in", "out", "out2")`
+            for a kernel that makes heads of features.
 
     Example:
         >>> kernel = Parameter("weight", (8, 3, 5, 5), "float32", "kernel", ("out", "in", "h", "w"))
@@ -76,7 +78,7 @@ class Parameter:
         """The number of inputs that one output of a kernel sums over; the size where axes are unknown."""
         if self.axes is None:
             return max(self.size, 1)
-        summed = (n for n, axis in zip(self.shape, self.axes, strict=True) if axis not in _OUTPUT_AXES)
+        summed = (n for n, axis in zip(self.shape, self.axes, strict=True) if _meaning(axis) not in _OUTPUT_AXES)
         return max(int(np.prod(list(summed), dtype=np.int64)), 1)
 
     @property
@@ -85,7 +87,8 @@ class Parameter:
         if self.axes is None:
             return tuple(range(len(self.shape)))
         rank = {axis: position for position, axis in enumerate(_CANONICAL_AXES)}
-        return tuple(sorted(range(len(self.axes)), key=lambda i: (rank.get(self.axes[i], 3), i)))  # type: ignore[index]
+        places = [rank.get(_meaning(axis), rank["in"]) for axis in self.axes]
+        return tuple(sorted(range(len(places)), key=lambda i: (places[i], i)))
 
     def canonical(self) -> Parameter:
         """The same parameter in the layout shared by all frameworks: space, then in, then out."""
@@ -95,6 +98,26 @@ class Parameter:
 
 
 _OUTPUT_AXES = frozenset({"out", "groups", "multiplier"})
+
+
+def distinct_axes(meanings: Iterable[str]) -> tuple[str, ...]:
+    """Names of axes, of which each is there once: those that repeat a meaning are numbered.
+
+    Example:
+        >>> distinct_axes(["in", "out", "out"])
+        ('in', 'out', 'out2')
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for meaning in meanings:
+        seen[meaning] += 1
+        names.append(meaning if seen[meaning] == 1 else f"{meaning}{seen[meaning]}")
+    return tuple(names)
+
+
+def _meaning(axis: str) -> str:
+    return axis.rstrip("0123456789")
+
 
 _ROLE_ORDER: dict[Role, int] = {
     "kernel": 0,

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -171,13 +172,18 @@ class Subject:
 
     def versions(self) -> dict[str, str]:
         """The versions of what the scores depend on."""
-        versions = {"python": platform.python_version()}
-        for package in ("agnostic-rand", "numpy", "scipy", self.adapter.framework):
-            try:
-                versions[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return versions
+        packages = ("agnostic-rand", "numpy", "scipy", self.adapter.framework)
+        found = {package: _version(package) for package in packages}
+        return {"python": platform.python_version(), **{name: v for name, v in found.items() if v is not None}}
+
+
+@cache
+def _version(package: str) -> str | None:
+    # Read once: the metadata of one package takes longer than an explanation of a small batch.
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _channel_axis(axis: Any, dimensions: int) -> int | None:

@@ -34,10 +34,10 @@ def prepare_spearman(maps: Array) -> PreparedRanks:
 def compare_spearman(prepared: PreparedRanks, maps: Array) -> Array:
     """Spearman's correlation with the prepared maps, `(n,)`."""
     xp, rows = as_rows(maps)
-    order = xp.argsort(rows, axis=1, stable=False)
+    order = _flat_order(xp, rows)
     # Summing in the order of the second map needs its ranks in sorted order only: no inverse sort.
-    ranks = _centred_ranks(xp, xp.take_along_axis(rows, order, axis=1))
-    gathered = xp.take_along_axis(prepared.ranks, order, axis=1)
+    ranks = _centred_ranks(xp, _gathered(xp, rows, order))
+    gathered = _gathered(xp, prepared.ranks, order)
     length = xp.sqrt(xp.sum(ranks * ranks, axis=1))
     scores = xp.sum(gathered * ranks, axis=1) / xp.where(length > 0, length, 1.0)
     undefined = prepared.undefined | is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
@@ -117,6 +117,18 @@ def _ranks_among(xp: Any, rows: Array, kept: Array, count: Array) -> Array:
     return xp.where(kept, ranks + (size - 1) / 2 - (count - 1) / 2, 0.0)
 
 
+def _flat_order(xp: Any, rows: Array) -> Array:
+    """What sorts each row, as positions among all elements: several gathers share them."""
+    n, k = rows.shape
+    order = xp.argsort(rows, axis=1, stable=False)
+    first_of_row = xp.reshape(xp.arange(n, dtype=order.dtype, device=device(rows)) * k, (n, 1))
+    return xp.reshape(order + first_of_row, (-1,))
+
+
+def _gathered(xp: Any, rows: Array, order: Array) -> Array:
+    return xp.reshape(xp.take(xp.reshape(rows, (-1,)), order), rows.shape)
+
+
 def _centred_ranks(xp: Any, ordered: Array) -> Array:
     """Ranks of sorted rows `(n, k)`, ties averaged, minus their mean `(k - 1) / 2`."""
     n, k = ordered.shape
@@ -125,15 +137,18 @@ def _centred_ranks(xp: Any, ordered: Array) -> Array:
     rises = ordered[:, 1:] != ordered[:, :-1]
     if bool(xp.all(rises)):
         return xp.broadcast_to(positions, (n, k))
-    first_of_row = xp.ones((n, 1), dtype=xp.bool, device=device(ordered))
-    starts = xp.reshape(xp.concat([first_of_row, rises], axis=1), (-1,))
+    edge = xp.ones((n, 1), dtype=xp.bool, device=device(ordered))
     if is_jax_array(ordered):
+        starts = xp.reshape(xp.concat([edge, rises], axis=1), (-1,))
         return _static_mean_ranks(xp, starts, n, k) - centre
-    (begin,) = xp.nonzero(starts)
-    end = xp.concat([begin[1:], xp.asarray([n * k], dtype=begin.dtype, device=device(ordered))])
-    mean_rank = precise(xp, begin % k) + (precise(xp, end - begin) - 1) / 2 - centre
-    group = xp.cumulative_sum(xp.astype(starts, begin.dtype)) - 1
-    return xp.reshape(xp.take(mean_rank, group), (n, k))
+    # Most elements have no equals: only those that have are given another rank than their position.
+    starts, ends = xp.concat([edge, rises], axis=1), xp.concat([rises, edge], axis=1)
+    (begin,) = xp.nonzero(xp.reshape(starts & ~ends, (-1,)))
+    (last,) = xp.nonzero(xp.reshape(ends & ~starts, (-1,)))
+    mean_position = precise(xp, begin % k + last % k) / 2 - centre
+    ranks = xp.asarray(xp.broadcast_to(positions, (n, k)), copy=True)
+    ranks[~(starts & ends)] = xp.repeat(mean_position, last - begin + 1)
+    return ranks
 
 
 def _static_mean_ranks(xp: Any, starts: Array, n: int, k: int) -> Array:

@@ -6,6 +6,7 @@ gives one value in every framework; they may come back in any precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
@@ -15,12 +16,9 @@ import numpy as np
 from agnostic_rand.adapters import HostArray, Parameter
 from agnostic_rand.arguments import real_number
 from agnostic_rand.errors import ArgumentError, unknown_name
+from agnostic_rand.weights.truncated_normal import truncated_normal
 
 StatisticsPolicy: TypeAlias = Literal["reset", "keep", "recalibrate"]
-
-# The standard deviation of a standard normal that is truncated at two standard deviations.
-_TRUNCATED_SD = 0.87962566103423978
-
 
 Perturbation: TypeAlias = Callable[[HostArray, Parameter, np.random.Generator], HostArray]
 """Any function `(value, parameter, rng) -> value` will do.
@@ -65,8 +63,7 @@ class Reinitialize:
         """The new value, shaped like `value`."""
         match parameter.role:
             case "kernel":
-                sd = float(np.sqrt(self.factor / parameter.fan_in)) / _TRUNCATED_SD
-                return _truncated_normal(value.shape, sd, rng)
+                return truncated_normal(value.shape, math.sqrt(self.factor / parameter.fan_in), rng)
             case "bias" | "shift" | "mean":
                 return np.zeros(value.shape)
             case "scale" | "variance":
@@ -269,14 +266,3 @@ def _moments(value: HostArray) -> tuple[float, float]:
     # Sums depend on the order of their terms: the canonical one, whatever the memory layout.
     ordered = np.ascontiguousarray(value)
     return float(ordered.mean()), float(ordered.std())
-
-
-def _truncated_normal(shape: tuple[int, ...], sd: float, rng: np.random.Generator) -> HostArray:
-    # Single precision halves the time of the largest draws, and is the same in every framework.
-    drawn = rng.standard_normal(int(np.prod(shape, dtype=np.int64)), dtype=np.float32)
-    outside = np.flatnonzero(np.abs(drawn) > 2.0)
-    while outside.size:
-        drawn[outside] = rng.standard_normal(outside.size, dtype=np.float32)
-        outside = outside[np.abs(drawn[outside]) > 2.0]
-    drawn *= np.float32(sd)
-    return drawn.reshape(shape)

@@ -1,0 +1,185 @@
+"""C4: a clone computes the same, shares nothing, and keeps what is shared inside of it."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from keras_cases import Dictionary, Scale, Tied, Transformer, built, host, mlp, residual, tokens
+
+import agnostic_rand as ar
+from agnostic_rand.errors import ModelError
+from agnostic_rand_keras import cloning
+
+
+def lambdas() -> keras.Model:
+    inputs = keras.Input((6,))
+    x = Scale(lambda x: x * 2 + 1)(layers.Lambda(lambda x: ops.abs(x))(inputs))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def wrapped() -> keras.Model:
+    return built(
+        keras.Sequential([layers.Bidirectional(layers.GRU(3)), layers.SpectralNormalization(layers.Dense(2))]), 4, 5
+    )
+
+
+MODELS = {
+    "sequential": (mlp, (3, 2)),
+    "functional": (residual, (7, 6, 2)),
+    "subclass": (lambda: built(Tied(), 6), (6,)),
+    "transformer": (lambda: built(Transformer(), 4, 6), (4, 6)),
+    "recurrent": (tokens, (4,)),
+    "lambdas": (lambdas, (6,)),
+    "wrappers": (wrapped, (4, 5)),
+}
+
+
+def data(name: str) -> np.ndarray:
+    shape = MODELS[name][1]
+    rng = np.random.default_rng(2)
+    if name == "recurrent":
+        return rng.integers(0, 11, (3, *shape)).astype("int32")
+    return rng.normal(size=(3, *shape)).astype("float32")
+
+
+@pytest.mark.parametrize("way", ["structural_copy", "_from_config"])
+@pytest.mark.parametrize("name", MODELS)
+def test_both_ways_of_copying_give_the_same_outputs_and_share_nothing(name, way, monkeypatch):
+    if way == "_from_config":
+        if name in ("subclass", "transformer", "lambdas"):
+            pytest.skip("the model has no config")
+        monkeypatch.setattr(cloning, "structural_copy", cloning._from_config)
+    model, x = MODELS[name][0](), data(name)
+    adapter = ar.adapt(model, example_inputs=x[:1])
+    inputs = adapter.asarray(x)
+    outputs = host(adapter.predict(inputs))
+    twin = adapter.clone()
+    assert twin.layers() == adapter.layers()
+    assert twin.order_source == adapter.order_source
+    assert type(twin.native) is type(model)
+    np.testing.assert_array_equal(host(twin.predict(inputs)), outputs)
+    np.testing.assert_allclose(host(twin.native(x, training=False)), outputs, rtol=1e-5, atol=1e-6)
+    assert not {id(v) for v in model.variables} & {id(v) for v in twin.native.variables}
+    for layer in twin.layers():
+        twin.write(layer.name, {k: v * 0 + 3 for k, v in twin.read(layer.name).items()})
+    assert np.abs(host(twin.predict(inputs)) - outputs).max() > 1e-3
+    assert np.abs(host(twin.native(x, training=False)) - outputs).max() > 1e-3
+    np.testing.assert_array_equal(host(adapter.predict(inputs)), outputs)
+    np.testing.assert_allclose(host(model(x, training=False)), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_shared_stays_shared():
+    twin = ar.adapt(built(Tied(), 6), example_inputs=np.ones((1, 6), np.float32)).clone()
+    assert twin.native.encoder.kernel is twin.native.decoder.kernel
+    twin.write("encoder", {"kernel": np.full((6, 6), 2.0)})
+    assert (host(twin.native.decoder.kernel) == 2).all()
+
+
+def test_a_clone_can_be_saved_and_cut_as_the_model_can(tmp_path):
+    twin = ar.adapt(residual()).clone().native
+    cut = keras.Model(twin.inputs, twin.get_layer("stem").output)
+    assert cut(np.ones((1, 7, 6, 2), np.float32)).shape == (1, 7, 6, 6)
+    twin.save(tmp_path / "model.keras")
+    x = np.ones((2, 7, 6, 2), np.float32)
+    np.testing.assert_allclose(
+        host(keras.models.load_model(tmp_path / "model.keras")(x)), host(twin(x)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_flags_come_along_and_compilation_does_not():
+    model = residual()
+    model.get_layer("stem").trainable = False
+    model.compile("adam", "mse")
+    optimizer, compiled = model.optimizer, dict(vars(model))
+    twin = ar.adapt(model).clone().native
+    assert not twin.get_layer("stem").trainable
+    assert not twin.compiled
+    assert model.optimizer is optimizer
+    assert dict(vars(model)) == compiled
+    twin.compile("sgd", "mse")
+    twin.fit(np.ones((4, 7, 6, 2), np.float32), np.ones((4, 3), np.float32), verbose=0)
+
+
+def test_layers_that_other_models_use_too_are_copied_alone():
+    backbone = residual()
+    huge = layers.Dense(50, name="huge")
+    other = keras.Model(backbone.input, huge(backbone.get_layer("stem").output))
+    twin = ar.adapt(backbone).clone().native
+    assert [layer.name for layer in twin.layers] == [layer.name for layer in backbone.layers]
+    assert len(other.get_layer("huge")._inbound_nodes) == 1
+
+
+def test_a_copy_that_calls_the_original_is_refused():
+    class Closed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.apply = lambda x: self.dense(x)
+
+        def call(self, x):
+            return self.apply(x)
+
+        def get_config(self):
+            raise NotImplementedError("no config")
+
+    adapter = ar.adapt(built(Closed(), 3), example_inputs=np.ones((1, 3), np.float32))
+    with pytest.raises(ModelError, match="isolation='in_place'"):
+        adapter.clone()
+
+
+def test_what_cannot_be_copied_is_built_from_its_config():
+    class Guarded(keras.Model):
+        def __init__(self, units=2):
+            super().__init__()
+            self.modules_in_use = iter(()).__class__
+            self.generator = (i for i in range(3))
+            self.dense = layers.Dense(units)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = built(Guarded(units=3), 4)
+    adapter = ar.adapt(model, example_inputs=np.ones((1, 4), np.float32))
+    x = adapter.asarray(np.ones((2, 4), np.float32))
+    np.testing.assert_array_equal(host(adapter.clone().predict(x)), host(adapter.predict(x)))
+
+
+def test_a_model_that_can_only_be_changed_in_place_says_so():
+    class Stuck(keras.Model):
+        def __init__(self, generator):
+            super().__init__()
+            self.generator = generator
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    adapter = ar.adapt(built(Stuck(i for i in range(3)), 4))
+    with pytest.raises(ModelError, match=r"generator.*isolation='in_place'"):
+        adapter.clone()
+    metric = ar.ModelRandomizationMetric(
+        adapter.native, np.ones((3, 4), np.float32), [0, 1, 0], isolation="in_place", seed=1
+    )
+    assert metric.evaluate("input_map") != 0
+
+
+def test_cloning_moves_no_global_generator():
+    adapter = ar.adapt(residual())
+    keras.random.normal((1,))
+    before = (random.getstate(), np.random.get_state()[1].tolist(), adapter.random_state())
+    adapter.clone()
+    after = (random.getstate(), np.random.get_state()[1].tolist(), adapter.random_state())
+    assert before[:2] == after[:2]
+    np.testing.assert_array_equal(before[2][0][1], after[2][0][1])
+
+
+def test_dictionary_models_are_cloned_with_their_forward():
+    x = np.ones((2, 5), np.float32)
+    adapter = ar.adapt(built(Dictionary(), 5), example_inputs=x[:1], forward=lambda m, x: m(x)["logits"])
+    np.testing.assert_array_equal(
+        host(adapter.clone().predict(adapter.asarray(x))), host(adapter.predict(adapter.asarray(x)))
+    )
