@@ -21,15 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Stop before the first test where the backend that was asked for cannot be imported."""
     backend = os.environ.get("AGNOSTIC_RAND_TEST_BACKEND", "none")
     wanted = {"none", os.environ.get("KERAS_BACKEND", "none"), backend}
-    missing = [name for name in wanted - {"none"} if not _importable(name)]
+    missing = [name for name in wanted - {"none"} if importlib.util.find_spec(name) is None]
     if missing:
         raise pytest.UsageError(f"the requested backend {', '.join(missing)} is not installed")
-
-
-def _importable(name: str) -> bool:
-    # The folders of these tests have the frameworks' names: a namespace without a file is one of them.
-    spec = importlib.util.find_spec(name)
-    return spec is not None and spec.origin is not None
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,14 @@ class Suite:
 
 # The longest first, so that the two workers end together.
 SUITES = (
-    Suite("torch", ("tests/torch",), "torch"),
+    Suite("torch", ("tests/on_torch",), "torch"),
+    Suite("jax", ("tests/on_jax",), "jax"),
+    Suite("keras-torch", ("tests/on_keras",), "keras", "torch"),
+    Suite("keras-tensorflow", ("tests/on_keras",), "keras", "tensorflow"),
+    Suite("keras-jax", ("tests/on_keras",), "keras", "jax"),
+    Suite("tensorflow", ("tests/on_tensorflow",), "tensorflow"),
     Suite("conformance", ("tests/conformance",), "torch"),
-    Suite("together", ("tests/together",), "torch"),
+    Suite("together", ("tests/together",), "torch", "torch"),
     Suite("bridges", ("tests/bridges",), "torch"),
     Suite("core", ("tests/core",), "none"),
     Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),
