@@ -15,7 +15,6 @@ from agnostic_rand.similarity import (
     cosine,
     pairwise_measure,
     pearson,
-    reduce_channels,
     resolve_measures,
     spearman,
     spearman_nonzero,
@@ -90,16 +89,16 @@ def test_infinity_has_no_linear_similarity() -> None:
 
 def test_absolute_values_are_taken_before_channels_are_averaged() -> None:
     maps = np.array([[[1.0, -2.0], [-3.0, 2.0]]])
-    np.testing.assert_array_equal(reduce_channels(maps, 1, "signed"), [[-1, 0]])
-    np.testing.assert_array_equal(reduce_channels(maps, 1, "absolute"), [[2, 2]])
-    np.testing.assert_array_equal(reduce_channels(maps, -1, "signed"), [[-0.5, -0.5]])
+    np.testing.assert_array_equal(MapForm("signed").apply(maps, 1), [[-1, 0]])
+    np.testing.assert_array_equal(MapForm("absolute").apply(maps, 1), [[2, 2]])
+    np.testing.assert_array_equal(MapForm("signed").apply(maps, -1), [[-0.5, -0.5]])
 
 
 def test_maps_without_channels_and_with_a_single_one_keep_their_values() -> None:
     maps = np.array([[-1.0, 2.0]])
-    np.testing.assert_array_equal(reduce_channels(maps, None, "signed"), maps)
-    np.testing.assert_array_equal(reduce_channels(maps, None, "absolute"), [[1, 2]])
-    np.testing.assert_array_equal(reduce_channels(maps[:, None], 1, "signed"), maps)
+    np.testing.assert_array_equal(MapForm("signed").apply(maps, None), maps)
+    np.testing.assert_array_equal(MapForm("absolute").apply(maps, None), [[1, 2]])
+    np.testing.assert_array_equal(MapForm("signed").apply(maps[:, None], 1), maps)
 
 
 def test_measures_have_names_and_nearest_names_are_suggested() -> None:

@@ -119,7 +119,8 @@ class Subject:
                 raise ArgumentError(
                     f"the explainer {explainer.name!r}",
                     expected="an object that is bound to the model under test",
-                    received="an object that holds another model",
+                    received=f"an object that holds another {type(bound_model(explainer)).__name__} than the "
+                    f"{type(self.adapter.native).__name__} under test",
                     fix="Build the explainer with the very model that you pass to the check.",
                 )
         return resolve_isolation(self.options.isolation, bound=bool(bound))

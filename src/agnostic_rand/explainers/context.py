@@ -33,11 +33,17 @@ class ExplanationContext:
     first_sample: int = 0
     noises: dict[tuple[int, ...], Array] = field(default_factory=dict)
 
+    def channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape `(n, ...)` with channels at its end: numbers are drawn in one layout for all frameworks."""
+        axis = self.channel_axis % len(shape)
+        return (*shape[:axis], *shape[axis + 1 :], shape[axis])
+
     def common_noise(self, adapter: ModelAdapter, shape: tuple[int, ...]) -> Array:
         """Standard normal noise, the same in every call: for every sample, step and draw."""
         if shape not in self.noises:
             rng = self.streams.generator(Purpose.SMOOTHING)
-            self.noises[shape] = adapter.asarray(rng.standard_normal(shape, dtype=np.float32))
+            noise = rng.standard_normal(self.channels_last(shape), dtype=np.float32)
+            self.noises[shape] = adapter.asarray(np.ascontiguousarray(np.moveaxis(noise, -1, self.channel_axis)))
         return self.noises[shape]
 
     def noisy(self, adapter: ModelAdapter, inputs: Array, level: float, number: int, of: int) -> Array:

@@ -43,11 +43,13 @@ class RandomMap:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The maps, shaped like `inputs`; see `Explainer.explain`."""
-        shape = tuple(inputs.shape[1:])
-        draws = [context.own_noise(i) for i in range(inputs.shape[0])]
+        shape = context.channels_last(tuple(inputs.shape))[1:]
+        generators = [context.own_noise(i) for i in range(inputs.shape[0])]
         if self.distribution == "uniform":
-            return np.stack([rng.random(shape, dtype=np.float32) for rng in draws])
-        return np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in draws])
+            drawn = [rng.random(shape, dtype=np.float32) for rng in generators]
+        else:
+            drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in generators]
+        return np.moveaxis(np.stack(drawn), -1, context.channel_axis)
 
 
 @dataclass(frozen=True)

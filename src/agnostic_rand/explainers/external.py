@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
-from agnostic_rand.adapters import Array, ModelAdapter, SupportsExternalExplainers
+from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.errors import ExplanationError
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.foreign_code import own_arrays, watched
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class FunctionExplainer:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The function's maps; see `Explainer.explain`."""
-        with _watched(adapter, inputs):
-            own = _own_arrays(adapter, inputs, targets)
+        with watched(adapter, inputs):
+            own = own_arrays(adapter, inputs, targets)
             return self.function(adapter.native, *own)
 
 
@@ -63,19 +61,6 @@ class BoundExplainer:
                 received="an object that holds another model",
                 fix="Build the explainer with the very model that you pass to the metric.",
             )
-        with _watched(adapter, inputs):
-            own = _own_arrays(adapter, inputs, targets)
+        with watched(adapter, inputs):
+            own = own_arrays(adapter, inputs, targets)
             return self.bound.explain(*own)
-
-
-def _watched(adapter: ModelAdapter, inputs: Array) -> AbstractContextManager[Any]:
-    if isinstance(adapter, SupportsExternalExplainers):
-        return adapter.explaining(inputs)
-    return nullcontext()
-
-
-def _own_arrays(adapter: ModelAdapter, inputs: Array, targets: Array) -> tuple[Any, Any]:
-    """Copies that foreign code may change or mark, as it often does with `requires_grad`."""
-    copies = (array_namespace(array).asarray(array, copy=True) for array in (inputs, targets))
-    own_inputs, own_targets = (adapter.to_native(array) for array in copies)
-    return own_inputs, own_targets

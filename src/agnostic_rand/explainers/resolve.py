@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import plugin_explainers
@@ -21,6 +20,7 @@ from agnostic_rand.explainers.explainer import Explainer
 from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
 from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
 from agnostic_rand.explainers.masking import RISE, Occlusion
+from agnostic_rand.explainers.naming import snake_case
 from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
 from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
 from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
@@ -90,11 +90,11 @@ def resolve_explainer(explainer: ExplainerLike) -> Explainer:
             fix=f"Make an object: {explainer.__name__}()",
         )
     if hasattr(explainer, "explain") and hasattr(explainer, "model"):
-        return BoundExplainer(explainer, _snake_case(type(explainer).__name__))
+        return BoundExplainer(explainer, snake_case(type(explainer).__name__))
     if isinstance(explainer, Explainer):
         return explainer
     if callable(explainer):
-        name = getattr(explainer, "__name__", None) or _snake_case(type(explainer).__name__)
+        name = getattr(explainer, "__name__", None) or snake_case(type(explainer).__name__)
         return FunctionExplainer(explainer, "function" if name == "<lambda>" else name)
     raise ArgumentError(
         "explainer",
@@ -113,7 +113,3 @@ def _named(name: str) -> Explainer:
     if name not in others:
         raise unknown_name("explainer", name, [*EXPLAINERS, *others])
     return resolve_explainer(others[name]())
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

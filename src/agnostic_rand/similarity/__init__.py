@@ -11,7 +11,7 @@ from agnostic_rand.similarity.measures import (
     resolve_measures,
 )
 from agnostic_rand.similarity.overlap import kendall, top_overlap
-from agnostic_rand.similarity.preprocess import MapForm, reduce_channels
+from agnostic_rand.similarity.preprocess import MapForm
 from agnostic_rand.similarity.rank import spearman, spearman_nonzero
 from agnostic_rand.similarity.structural import SSIMOptions, sign_invariant_ssim, ssim
 
@@ -28,7 +28,6 @@ __all__ = [
     "kendall",
     "pairwise_measure",
     "pearson",
-    "reduce_channels",
     "resolve_measure",
     "resolve_measures",
     "second_moment_mse",

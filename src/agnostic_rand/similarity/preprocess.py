@@ -76,11 +76,6 @@ class MapForm:
         return maps if self.normalization == "none" else _normalized(xp, maps, self)
 
 
-def reduce_channels(maps: Array, channel_axis: int | None, sign: Sign) -> Array:
-    """The maps, or their absolute values, averaged over channels."""
-    return MapForm(sign).apply(maps, channel_axis)
-
-
 def _without_channels(xp: Any, maps: Array, axis: int, channels: Channels) -> Array:
     if maps.shape[axis] == 1:
         squeezed = xp.squeeze(maps, axis=axis)

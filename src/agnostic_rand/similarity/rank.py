@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import device, is_jax_array
+from array_api_compat import array_namespace, device, is_jax_array
 
 from agnostic_rand.adapters import Array
+from agnostic_rand.similarity.row_blocks import by_rows
 from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape, undefined_where
 
 
@@ -33,14 +34,18 @@ def prepare_spearman(maps: Array) -> PreparedRanks:
 
 def compare_spearman(prepared: PreparedRanks, maps: Array) -> Array:
     """Spearman's correlation with the prepared maps, `(n,)`."""
-    xp, rows = as_rows(maps)
+    return by_rows(_scores, prepared.ranks, prepared.undefined, as_rows(maps)[1])
+
+
+def _scores(base: Array, base_undefined: Array, rows: Array) -> Array:
+    xp = array_namespace(rows)
     order = _flat_order(xp, rows)
     # Summing in the order of the second map needs its ranks in sorted order only: no inverse sort.
     ranks = _centred_ranks(xp, _gathered(xp, rows, order))
-    gathered = _gathered(xp, prepared.ranks, order)
+    gathered = _gathered(xp, base, order)
     length = xp.sqrt(xp.sum(ranks * ranks, axis=1))
     scores = xp.sum(gathered * ranks, axis=1) / xp.where(length > 0, length, 1.0)
-    undefined = prepared.undefined | is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
+    undefined = base_undefined | is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
     return undefined_where(xp, undefined, scores)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import Array, HostArray, ModelAdapter, SupportsExternalExplainers
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.errors import ArgumentError, ExplanationError
-from agnostic_rand.explainers.bridges.naming import snake_case
 from agnostic_rand.explainers.bridges.seeding import seeded
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.foreign_code import own_arrays, watched
+from agnostic_rand.explainers.naming import snake_case
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ class ForeignExplainer(ABC):
         """The library's maps; see `Explainer.explain`."""
         native = adapter.native
         self._check_model(adapter)
-        with _watched(adapter, inputs), self._clean(native), seeded(adapter, context, *self._seeded(native)):
-            copies = (array_namespace(array).asarray(array, copy=True) for array in (inputs, targets))
-            own_inputs, own_targets = (adapter.to_native(copy) for copy in copies)
-            batch = Batch(own_inputs, own_targets, adapter.to_numpy(targets), adapter, context, inputs)
+        with watched(adapter, inputs), self._clean(native), seeded(adapter, context, *self._seeded(native)):
+            batch = Batch(
+                *own_arrays(adapter, inputs, targets), adapter.to_numpy(targets), adapter, context, inputs
+            )
             with ExitStack() as stack:
                 method = self.method if self._is_bound() else self._made(native, stack)
                 return self._maps(method, batch)
@@ -207,12 +207,3 @@ def shown_arguments(arguments: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"{type(value).__name__}{tuple(shape)}"
-
-
-@contextmanager
-def _watched(adapter: ModelAdapter, inputs: Array) -> Iterator[None]:
-    if isinstance(adapter, SupportsExternalExplainers):
-        with adapter.explaining(inputs):
-            yield
-    else:
-        yield

@@ -19,9 +19,9 @@ from agnostic_rand.adapters import (
 )
 from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.explainers.bridges.foreign import shown_arguments
-from agnostic_rand.explainers.bridges.naming import snake_case
 from agnostic_rand.explainers.bridges.seeding import seeded
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.naming import snake_case
 
 LIBRARY = "saliency.core"
 

@@ -12,8 +12,8 @@ from zennit.core import Composite
 from agnostic_rand.adapters import Array
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers.bridges.foreign import Batch
-from agnostic_rand.explainers.bridges.naming import snake_case
 from agnostic_rand.explainers.bridges.torch_library import TorchExplainer, chosen_rows
+from agnostic_rand.explainers.naming import snake_case
 
 LIBRARY = "zennit"
 

@@ -1,0 +1,33 @@
+"""Large batches of maps on the host, scored by as many threads as there are cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from array_api_compat import is_numpy_array
+
+from agnostic_rand.adapters import Array
+
+# Below this many elements threads cost more than they save.
+_LARGE = 2**18
+
+
+def by_rows(compute: Callable[..., Array], *batches: Array) -> Array:
+    """What `compute` gives for batches of one length; each row must not depend on the others.
+
+    Args:
+        compute: Takes parts of the batches, `(m, ...)` each, returns `(m, ...)`.
+        batches: Arrays `(n, ...)`. NumPy lets go of the interpreter while it works, so threads share
+            large ones; other libraries have threads of their own.
+    """
+    last, threads = batches[-1], min(os.cpu_count() or 1, batches[-1].shape[0])
+    if threads < 2 or not is_numpy_array(last) or last.size < _LARGE:
+        return compute(*batches)
+    edges = [last.shape[0] * i // threads for i in range(threads + 1)]
+    parts = [[batch[start:stop] for batch in batches] for start, stop in pairwise(edges)]
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(lambda part: compute(*part), parts)))
