@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# The libraries of explanations that the tests of the bridges run, and what those need at run time.
+BRIDGED = zennit grad-cam ttach opencv-python-headless saliency shap slicer numba llvmlite tf-keras-vis Deprecated
 
 .PHONY: help demo test lint types benchmark clean
 
@@ -46,8 +48,8 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[test]'
-	# tf_keras asks for the GPU build of TensorFlow by name; the CPU build is there already.
-	$(PIP) --no-deps tf_keras
+	# tf_keras asks for the GPU build of TensorFlow by name, the others for torchvision and more that no test uses.
+	$(PIP) --no-deps tf_keras $(BRIDGED)
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.dev: $(VENV)/.test

@@ -14,6 +14,7 @@ from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
 from agnostic_rand_jax.arrays import host_copy, is_parameter_like
 from agnostic_rand_jax.compiled import Values, as_outputs
+from agnostic_rand_jax.deduction import deduced_meanings
 from agnostic_rand_jax.inventory import UNKNOWN, Leaf, Meaning, Path, declared_rank, described
 from agnostic_rand_jax.pair import JaxModel
 from agnostic_rand_jax.training import TrainingFunction, key_of
@@ -23,7 +24,9 @@ from agnostic_rand_jax.tree import ArrayTree
 class BareAdapter(ImmutableAdapter):
     """A pair `(apply, params)`, or a `JaxModel`; layers are the containers in the tree of parameters.
 
-    It has no `layer_gradient`: a function shows no layers from outside.
+    With example inputs, a traced call shows what its parameters do: see `deduction`. What it does not
+    show, the model may be told (`jax_model(roles=...)`), which is believed first. It has no
+    `layer_gradient`: a function shows no layers from outside.
 
     Args:
         model: The pair or the `JaxModel`.
@@ -56,8 +59,12 @@ class BareAdapter(ImmutableAdapter):
         shell = replace(source, params=None) if isinstance(model, JaxModel) else source.apply
         self._outputs = _function(shell, self._tree, forward)
         declared = sorted(self._tree.paths, key=lambda key: declared_rank(source.params, self._tree.paths[key]))
-        leaves = [_leaf(key, self._tree.paths[key], values[key], source.roles) for key in declared]
         jaxpr = None if example_inputs is None else traced(self._outputs, values, example_inputs, _name(shell))
+        # JAX flattens a dictionary by its sorted names.
+        shown = {} if jaxpr is None else deduced_meanings(jaxpr, sorted(values))
+        leaves = [
+            _leaf(key, self._tree.paths[key], values[key], source.roles, shown.get(key, UNKNOWN)) for key in declared
+        ]
         self._shell = shell
         super().__init__(leaves, self._outputs, jaxpr, model, values)
 
@@ -96,9 +103,9 @@ def _name(shell: Any) -> str:
     return str(getattr(apply, "__name__", type(apply).__name__))
 
 
-def _leaf(key: str, path: Path, array: jax.Array, roles: Mapping[str, Meaning]) -> Leaf:
+def _leaf(key: str, path: Path, array: jax.Array, roles: Mapping[str, Meaning], shown: Meaning) -> Leaf:
     name = "/".join(map(str, path)) or "params"
-    meaning = next((found for glob, found in roles.items() if fnmatchcase(name, glob)), UNKNOWN)
+    meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown)
     if len(path) < 2:
         return Leaf(key, name, "array", described(name, array, meaning))
     layer = "/".join(map(str, path[:-1]))

@@ -51,8 +51,10 @@ def jax_model(
             at the root is a layer of its own.
         init: `init(key) -> params`, for `NativeInit()`.
         roles: What the arrays do, by glob over their paths, such as
-            `{"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}`. An array without a
-            role is drawn by its own mean and standard deviation.
+            `{"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}`. It is believed before
+            what the computation shows: contractions and convolutions with the data, what is added
+            to their results, and written-out normalizations. An array of which neither says
+            anything is drawn by its own mean and standard deviation.
         channel_axis: Where inputs keep their channels.
 
     Raises:

@@ -29,9 +29,9 @@ from agnostic_rand_keras.native_init import initialized
 from agnostic_rand_keras.order import graph_order, traced_order
 from agnostic_rand_keras.random_state import keras_state, set_keras_state
 from agnostic_rand_keras.runtime import open_runtime
-from agnostic_rand_keras.statistics import normalizations
+from agnostic_rand_keras.statistics import normalizations, refuse_unknown_statistics
 from agnostic_rand_keras.training import make_trainer
-from agnostic_rand_keras.tree import all_layers, all_variables
+from agnostic_rand_keras.tree import all_layers, all_variables, seed_states
 from agnostic_rand_keras.watching import watched
 
 
@@ -184,6 +184,7 @@ class KerasAdapter:
         """The running means and variances that `inputs` give in one batch."""
         wanted = {id(self._owner(name)): name for name in layers}
         norms = normalizations(self._model)
+        refuse_unknown_statistics(self._layers, wanted, norms)
         moments = self._runtime.batch_statistics(inputs, [id(norm) in wanted for norm in norms])
         pairs = zip(norms, moments[::2], moments[1::2], strict=True)
         return {
@@ -197,13 +198,16 @@ class KerasAdapter:
         return make_trainer(self._model, self._runtime, dtype=self._dtype, learning_rate=learning_rate, seed=seed)
 
     def random_state(self) -> Any:
-        """The states of Keras' and the framework's global generators."""
-        return keras_state(), self._runtime.random_state()
+        """The states of Keras' and the framework's global generators, and of those inside the model."""
+        own = [host_copy(state.value) for state in seed_states(self._model)]
+        return keras_state(), self._runtime.random_state(), own
 
     def set_random_state(self, state: Any) -> None:
         """Put the states back."""
         set_keras_state(state[0])
         self._runtime.set_random_state(state[1])
+        for variable, value in zip(seed_states(self._model), state[2], strict=True):
+            variable.assign(value)
 
     def _opened(self, duplicate: keras.Model) -> Self:
         """The adapter of a copy; it is traced as this one was, which shows whether it calls what it owns."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any, Self
 
 import array_api_compat.numpy
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -130,33 +132,56 @@ class TensorFlowRuntime:
         set_global_state(state)
 
     def _call(self, name: str, function: Callable[..., Any], *arrays: Array) -> list[HostArray]:
-        missing = self._traced.sizes.missing(arrays[0])
-        count = arrays[0].shape[0]
-        given = [tf.convert_to_tensor(_padded(np.asarray(array), missing)) for array in arrays]
         values = [tf.convert_to_tensor(variable.value) for variable in self._forward.variables]
-        results = self._traced.compiled(name, function)(values, *given)
-        return [result.numpy()[:count] for result in results]
+        return self._traced.called(name, function, values, [np.asarray(array) for array in arrays])
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """A traced function, and whether it takes batches of any size."""
+
+    function: Any
+    any_size: bool
 
 
 class _TracedFunctions:
-    """The functions to trace, and those that were."""
+    """The functions that were traced."""
 
     def __init__(self, forward: ForwardPass) -> None:
         self._forward = forward
-        self._functions: dict[str, Any] = {}
-        self.sizes = BatchSizes()
+        self._functions: dict[tuple[object, ...], _Traced] = {}
+        self._sizes = BatchSizes()
         self.traces: Counter[str] = Counter()
 
-    def compiled(self, name: str, function: Callable[..., Any]) -> Any:
-        """The traced function of that name; made of `function` where there is none."""
-        if name not in self._functions:
-            # TensorFlow counts the traces of a partial object by itself, those of functions by their code.
-            self._functions[name] = tf.function(partial(self._counted, name, function), autograph=False)
-        return self._functions[name]
+    def called(
+        self, name: str, function: Callable[..., Any], values: list[tf.Tensor], arrays: list[HostArray]
+    ) -> list[HostArray]:
+        """What the function of that name gives; it is traced where it was not yet."""
+        kind = (name, *((array.shape[1:], array.dtype) for array in arrays))
+        if kind not in self._functions:
+            self._functions[kind] = self._trace(partial(self._counted, name, function), values, arrays)
+        traced = self._functions[kind]
+        count = len(arrays[0])
+        missing = 0 if traced.any_size else self._sizes.missing(arrays[0])
+        results = traced.function(values, *(tf.convert_to_tensor(_padded(array, missing)) for array in arrays))
+        return [result.numpy()[:count] for result in results]
+
+    def _trace(self, function: Any, values: list[tf.Tensor], arrays: list[HostArray]) -> _Traced:
+        # TensorFlow counts the traces of a partial object by itself, those of functions by their code.
+        traced = tf.function(function, autograph=False)
+        specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays]
+        if not _has_fixed_batch(self._forward.model):
+            try:
+                return _Traced(traced.get_concrete_function(list(map(_spec, values)), *specs), any_size=True)
+            except (TypeError, ValueError):
+                # Code that counts on x.shape[0] needs a number there; what else is wrong shows with one too.
+                pass
+        return _Traced(traced, any_size=False)
 
     def _counted(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        results = function(*arguments)
         self.traces[name] += 1
-        return function(*arguments)
+        return results
 
     def predict(self, values: list[tf.Tensor], inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return (self._forward(inputs, values),)
@@ -207,6 +232,15 @@ def _selected(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     if targets.shape.rank == 2:
         return tf.reduce_sum(outputs * tf.cast(targets, outputs.dtype))
     return tf.reduce_sum(tf.gather(outputs, targets, axis=1, batch_dims=1))
+
+
+def _spec(value: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec(value.shape, value.dtype)
+
+
+def _has_fixed_batch(model: keras.Model) -> bool:
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return any(len(x.shape) and x.shape[0] is not None for x in inputs)
 
 
 def _padded(array: HostArray, missing: int) -> HostArray:

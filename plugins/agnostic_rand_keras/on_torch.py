@@ -16,6 +16,7 @@ from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.relu_on_torch import ReluMode, hides_relu
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
@@ -79,7 +80,7 @@ class TorchRuntime:
             if relu == "standard":
                 outputs = self._forward(leaf)
                 return outputs.detach(), self._gradient(outputs, targets, leaf)
-            with ReluMode(relu) as mode:
+            with plain_leaks(self._model, relu), ReluMode(relu) as mode:
                 outputs = self._forward(leaf)
                 hidden = "scripted or recurrent code" if hides_relu(outputs) else None
                 refuse_plain_gradient(self._model, relu, met=mode.met, hidden=hidden)

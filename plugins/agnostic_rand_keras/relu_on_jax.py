@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend import core
 
 from agnostic_rand.adapters import Array, ReluRule
+from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import refuse_plain_gradient
 
 # Where an equation that only calls a function keeps that function's jaxpr.
@@ -34,7 +35,8 @@ def with_rule(model: keras.Model, function: Callable[[Array], Array], rule: Relu
     """
 
     def ruled(inputs: Array) -> Array:
-        closed = jax.make_jaxpr(function)(inputs)
+        with plain_leaks(model, rule):
+            closed = jax.make_jaxpr(function)(inputs)
         interpreter = _Interpreter(rule)
         outputs = interpreter.evaluated(closed.jaxpr, closed.consts, [inputs])
         refuse_plain_gradient(model, rule, met=interpreter.met, hidden=interpreter.hidden)
@@ -46,6 +48,7 @@ def with_rule(model: keras.Model, function: Callable[[Array], Array], rule: Relu
 class _Interpreter:
     def __init__(self, rule: ReluRule) -> None:
         self._rule = rule
+        self._minima: list[Any] = []
         self.met = 0
         self.hidden: str | None = None
 
@@ -57,7 +60,13 @@ class _Interpreter:
             return atom.val if isinstance(atom, core.Literal) else values[atom]
 
         for equation in jaxpr.eqns:
-            results = self._results(jaxpr, equation, [read(atom) for atom in equation.invars])
+            given = [read(atom) for atom in equation.invars]
+            if _is_constant(equation, given):
+                # As values, not as steps of the trace: the zero of a maximum(x, 0) is to be seen.
+                with jax.ensure_compile_time_eval():
+                    results = _as_it_is(jaxpr, equation, given)
+            else:
+                results = self._results(jaxpr, equation, given)
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -66,12 +75,38 @@ class _Interpreter:
         if top is not None:
             self.met += 1
             return [_rule_relu(self._rule == "guided", top)(*arguments)]
+        rectified = self._rectified(equation, arguments)
+        if rectified is not None:
+            self.met += 1
+            return [_rule_relu(self._rule == "guided", math.inf)(rectified)]
+        body = equation.params.get(_CALLS.get(equation.primitive.name, ""))
+        # Clipping begins with a maximum, which is no ReLU.
+        if body is not None and equation.params.get("name") != "clip":
+            return self.evaluated(*_opened(body), arguments)
         if any(_has_relu(inner) for inner in _inner(equation)):
-            body = equation.params.get(_CALLS.get(equation.primitive.name, ""))
-            if body is not None:
-                return self.evaluated(*_opened(body), arguments)
             self.hidden = f"the JAX operation {equation.primitive.name!r}"
-        return _as_it_is(jaxpr, equation, arguments)
+        results = _as_it_is(jaxpr, equation, arguments)
+        if equation.primitive.name == "min":
+            self._minima += results
+        return results
+
+    def _rectified(self, equation: Any, arguments: list[Any]) -> Any | None:
+        """What a maximum with zero rectifies; a minimum is clipped by it, which is no ReLU."""
+        if equation.primitive.name != "max":
+            return None
+        for x, bound in (arguments, arguments[::-1]):
+            if isinstance(x, jax.core.Tracer) and not isinstance(bound, jax.core.Tracer):
+                floating = jnp.issubdtype(x.dtype, jnp.floating)
+                clips = any(x is minimum for minimum in self._minima)
+                if floating and not clips and np.size(bound) == 1 and not np.any(bound):
+                    return x
+        return None
+
+
+def _is_constant(equation: Any, arguments: list[Any]) -> bool:
+    """Whether one number is computed of known ones."""
+    known = not any(isinstance(value, jax.core.Tracer) for value in arguments)
+    return known and not equation.effects and all(variable.aval.size == 1 for variable in equation.outvars)
 
 
 def _as_it_is(jaxpr: Any, equation: Any, arguments: list[Any]) -> list[Any]:
@@ -117,8 +152,12 @@ def _inner(equation: Any) -> list[Any]:
 
 def _has_relu(jaxpr: Any) -> bool:
     return any(
-        _ceiling(equation) is not None or any(_has_relu(inner) for inner in _inner(equation))
+        _ceiling(equation) is not None
+        or (equation.primitive.name == "max" and _number(equation) == 0)
+        or any(_has_relu(inner) for inner in _inner(equation))
         for equation in jaxpr.eqns
+        # A function with a derivative of its own, such as softplus, may hold a maximum that is no ReLU.
+        if _ceiling(equation) is not None or not equation.primitive.name.startswith("custom_")
     )
 
 

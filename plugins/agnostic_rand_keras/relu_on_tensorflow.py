@@ -10,10 +10,12 @@ import keras
 import tensorflow as tf
 
 from agnostic_rand.adapters import ReluRule
+from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import refuse_plain_gradient
 from agnostic_rand_keras.tree import all_layers
 
 _NAMES = {"guided": "AgnosticRandGuided", "deconv": "AgnosticRandDeconv"}
+_TYPES = ("Relu", "Relu6", "Maximum")
 
 
 @tf.RegisterGradient("AgnosticRandGuidedRelu")  # type: ignore[untyped-decorator]
@@ -30,6 +32,16 @@ def _guided_relu6(operation: Any, gradient: tf.Tensor) -> tf.Tensor:
 @tf.RegisterGradient("AgnosticRandDeconvRelu6")  # type: ignore[untyped-decorator]
 def _deconv(_operation: Any, gradient: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(gradient)
+
+
+@tf.RegisterGradient("AgnosticRandGuidedMaximum")  # type: ignore[untyped-decorator]
+def _guided_maximum(operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    return _through_maximum(operation, gradient, guided=True)
+
+
+@tf.RegisterGradient("AgnosticRandDeconvMaximum")  # type: ignore[untyped-decorator]
+def _deconv_maximum(operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    return _through_maximum(operation, gradient, guided=False)
 
 
 @contextmanager
@@ -49,11 +61,36 @@ def with_rule(model: keras.Model, rule: ReluRule) -> Iterator[None]:
     """
     graph = tf.compat.v1.get_default_graph()
     before = len(graph.get_operations())
-    with graph.gradient_override_map({kind: f"{_NAMES[rule]}{kind}" for kind in ("Relu", "Relu6")}):
+    names = {kind: f"{_NAMES[rule]}{kind}" for kind in _TYPES}
+    with plain_leaks(model, rule), graph.gradient_override_map(names):
         yield
     added = graph.get_operations()[before:]
-    met = sum(operation.type in ("Relu", "Relu6") for operation in added)
+    met = sum(operation.type in ("Relu", "Relu6") or _rectified(operation) is not None for operation in added)
     refuse_plain_gradient(model, rule, met=met, hidden=_hidden(model, graph, added))
+
+
+def _rectified(operation: Any) -> int | None:
+    """Which operand a maximum with zero rectifies; a minimum is clipped by it, which is no ReLU."""
+    if operation.type != "Maximum":
+        return None
+    for place in (0, 1):
+        x, bound = operation.inputs[place], tf.get_static_value(operation.inputs[1 - place])
+        constant = bound is not None and bound.size == 1 and not bound.any()
+        if constant and x.dtype.is_floating and x.op.type not in ("Minimum", "Const"):
+            return place
+    return None
+
+
+def _through_maximum(operation: Any, gradient: tf.Tensor, *, guided: bool) -> list[tf.Tensor | None]:
+    place = _rectified(operation)
+    if place is None:
+        a, b = (tf.identity(x) for x in operation.inputs)
+        plain: list[tf.Tensor | None] = tf.gradients(tf.maximum(a, b), [a, b], grad_ys=gradient)
+        return plain
+    passed = tf.nn.relu(gradient)
+    if guided:
+        passed = tf.raw_ops.ReluGrad(gradients=passed, features=operation.inputs[place])
+    return [passed, None] if place == 0 else [None, passed]
 
 
 def _hidden(model: keras.Model, graph: Any, added: list[Any]) -> str | None:

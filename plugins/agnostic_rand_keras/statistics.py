@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from agnostic_rand.adapters import Array
+from agnostic_rand.adapters import Array, Layer
+from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import intercepted
 from agnostic_rand_keras.tree import all_layers
@@ -19,6 +21,31 @@ from agnostic_rand_keras.tree import all_layers
 def normalizations(model: keras.Model) -> tuple[keras.layers.BatchNormalization, ...]:
     """The layers whose statistics can be estimated, in order of declaration."""
     return tuple(layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization))
+
+
+def refuse_unknown_statistics(
+    layers: Sequence[Layer], wanted: Mapping[int, str], norms: Sequence[keras.Layer]
+) -> None:
+    """Raise where a layer keeps statistics that nothing here can estimate.
+
+    Args:
+        layers: Those of the model.
+        wanted: By the `id` of the Keras layer, the names of those to estimate.
+        norms: Those that can be estimated.
+
+    Raises:
+        ModelError: There is one; the message names it.
+    """
+    known = {id(norm) for norm in norms}
+    strangers = {name for owner, name in wanted.items() if owner not in known}
+    for layer in layers:
+        if layer.name in strangers and layer.statistics:
+            raise ModelError(
+                f"the statistics of {layer.name!r}",
+                expected="those of a BatchNormalization",
+                received=f"those of a {layer.kind}, which normalizes by code of its own",
+                fix="Use statistics='reset' or 'keep'.",
+            )
 
 
 def batch_statistics(
@@ -37,6 +64,9 @@ def batch_statistics(
 
     Returns:
         The mean and the variance of what reached each of `normalizations`, one after the other.
+
+    Raises:
+        InputError: A layer saw a single value of each feature.
     """
     norms = normalizations(forward.model)
     seen: list[list[tuple[Array, Array]]] = [[] for _ in norms]
@@ -73,6 +103,13 @@ def _moments(inputs: Array, axis: int, mask: Array | None) -> tuple[Array, Array
         inputs, "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else "float32"
     )
     axes = [i for i in range(len(values.shape)) if i != axis % len(values.shape)]
+    if np.prod([values.shape[i] for i in axes]) == 1:
+        raise InputError(
+            "the inputs for statistics='recalibrate'",
+            expected="more than one value for each feature, so that there is a variance",
+            received="a single one",
+            fix="Pass more samples, or use statistics='reset'.",
+        )
     if mask is None:
         mean, variance = ops.moments(values, axes)
         return mean, variance

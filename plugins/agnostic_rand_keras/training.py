@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 
@@ -36,10 +39,8 @@ def make_trainer(
             received="none (all layers are frozen)",
             fix="Set model.trainable = True.",
         )
-    states = seed_states(model)
-    seeds = np.random.SeedSequence(seed).generate_state(len(states) + 1) >> 1
-    for state, own in zip(states, seeds, strict=False):
-        state.assign(np.asarray([own, 0], dtype=state.dtype))
+    seeds = np.random.SeedSequence(seed).generate_state(len(seed_states(model)) + 1) >> 1
+    draws = _OwnDraws(model, seeds[:-1])
     update = _adam(model, learning_rate)
     step_of_runtime = None
 
@@ -51,10 +52,33 @@ def make_trainer(
         if step_of_runtime is None:
             loss = _Loss(_are_probabilities(model, runtime, batch, dtype))
             step_of_runtime = runtime.training_step(update, loss, int(seeds[-1]))
-        value, outputs = step_of_runtime(batch, classes)
+        with draws.in_use():
+            value, outputs = step_of_runtime(batch, classes)
         return value, int((outputs.argmax(axis=1) == classes).sum())
 
     return step
+
+
+class _OwnDraws:
+    """States of the model's generators that go on from step to step; between steps the model has its own."""
+
+    def __init__(self, model: keras.Model, seeds: HostArray) -> None:
+        self._variables = seed_states(model)
+        self._states = [np.asarray([s, 0], dtype=v.dtype) for s, v in zip(seeds, self._variables, strict=True)]
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        before = [host_copy(variable.value) for variable in self._variables]
+        self._put(self._states)
+        try:
+            yield
+        finally:
+            self._states = [host_copy(variable.value) for variable in self._variables]
+            self._put(before)
+
+    def _put(self, states: list[HostArray]) -> None:
+        for variable, state in zip(self._variables, states, strict=True):
+            variable.assign(state)
 
 
 def _adam(model: keras.Model, learning_rate: float) -> Update:

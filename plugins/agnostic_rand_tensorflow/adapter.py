@@ -192,7 +192,7 @@ class TensorFlowAdapter:
         self._example = original._example
 
     def _refuse_different(self, original: Self, inputs: HostArray) -> None:
-        ours, theirs = self.predict(inputs), original.predict(inputs)
+        ours, theirs = self._outputs_by_gradient(inputs), original.predict(inputs)
         if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise ModelError(
                 f"the copy of the model {self._name}",
@@ -200,6 +200,16 @@ class TensorFlowAdapter:
                 received=f"outputs that differ by {float(np.abs(ours - theirs).max()):.3g}",
                 fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
             )
+
+    def _outputs_by_gradient(self, inputs: HostArray) -> HostArray:
+        """The outputs, from the function that explanations need too: it is traced once for both."""
+        if inputs.dtype.kind == "f":
+            try:
+                return self.output_and_gradient(inputs, np.zeros(len(inputs), np.int64))[0]
+            except ModelError:
+                # A model without a gradient can be copied too; what else is wrong is said again.
+                return self.predict(inputs)
+        return self.predict(inputs)
 
     def _trace(self, inputs: HostArray) -> None:
         try:

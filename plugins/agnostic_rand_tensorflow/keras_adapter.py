@@ -14,7 +14,7 @@ from agnostic_rand_tensorflow.functions import full_precision, host_targets
 from agnostic_rand_tensorflow.layer_calls import hooked
 from agnostic_rand_tensorflow.legacy_keras import is_layer
 from agnostic_rand_tensorflow.native_init import initialized
-from agnostic_rand_tensorflow.statistics import estimated_statistics
+from agnostic_rand_tensorflow.statistics import estimated_statistics, refuse_own_normalization
 from agnostic_rand_tensorflow.tracing import Trace
 
 
@@ -31,6 +31,9 @@ class LegacyKerasAdapter(TensorFlowAdapter):
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
         owners = {name: self._owners[name] for name in layers if self._held(name)}
+        for layer in self._layers:
+            if layer.name in owners and layer.statistics:
+                refuse_own_normalization(layer.name, owners[layer.name])
         return estimated_statistics(owners, self._functions.eager_call(self._ready(inputs)))
 
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:

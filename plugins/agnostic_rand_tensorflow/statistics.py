@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.errors import InputError
+from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_tensorflow.layer_calls import hooked
 from agnostic_rand_tensorflow.legacy_keras import is_kind
 
@@ -22,7 +22,7 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
     statistics are as before when the call returns, also after an exception.
 
     Args:
-        layers: By name, the layers; those that are no batch normalization are left out.
+        layers: By name, the layers; those without running statistics are left out.
         run: Calls the model, eagerly and in evaluation mode.
 
     Raises:
@@ -60,6 +60,21 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
         name: dict(zip(("moving_mean", "moving_variance"), np.mean(calls, axis=0), strict=True))
         for name, calls in seen.items()
     }
+
+
+def refuse_own_normalization(name: str, layer: Any) -> None:
+    """Refuse a layer with running statistics that Keras knows nothing of.
+
+    Raises:
+        ModelError: It is no batch normalization of Keras, so nothing says over which axes it averages.
+    """
+    if not is_kind(layer, "BatchNormalization"):
+        raise ModelError(
+            f"statistics='recalibrate' of the layer {name!r}",
+            expected="a layer of the type BatchNormalization",
+            received=f"a {type(layer).__name__} with running statistics of its own",
+            fix="Use statistics='reset' or 'keep'.",
+        )
 
 
 def _reduced_axes(norm: Any, rank: int) -> list[int]:

@@ -200,7 +200,10 @@ def keras_cases() -> list[Case]:
                     *("token", "embed", "positions", "norm", "attention/query", "attention/key"),
                     *("attention/value", "attention/attention_output", "head"),
                 ),
-                axes={"attention/query/kernel": ("in", "out", "out")},
+                axes={
+                    "attention/query/kernel": ("in", "out", "out2"),
+                    "attention/attention_output/kernel": ("in", "in2", "out"),
+                },
             ),
             native=NATIVE,
         ),

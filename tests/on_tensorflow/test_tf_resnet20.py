@@ -22,8 +22,6 @@ EXPLAINERS = {
     "smoothgrad": ar.explainers.SmoothGrad(samples=2),
     "guided_backprop": "guided_backprop",
 }
-NOISE = pytest.mark.xfail(strict=True, reason="noise is drawn in the inputs' layout, not channels last")
-NAMES = [pytest.param(name, marks=NOISE if name == "smoothgrad" else ()) for name in EXPLAINERS]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +96,7 @@ def test_one_seed_draws_the_weights_that_it_draws_in_torch_bit_for_bit(
     assert not due
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPLAINERS)
 def test_one_seed_gives_the_scores_that_it_gives_in_torch(
     name: str, net: ResNet20, test_data: Path, torch_says: dict[str, np.ndarray]
 ) -> None:

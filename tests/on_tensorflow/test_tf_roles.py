@@ -321,8 +321,8 @@ def test_attention_projects_to_several_dimensions_at_once() -> None:
         "head",
     ]
     query, output = (layers[f"attention/{name}"].parameters[0] for name in ("query", "attention_output"))
-    assert (query.axes, query.fan_in) == (("in", "out", "out"), 6)
-    assert (output.axes, output.fan_in) == (("in", "in", "out"), 2 * 3)
+    assert (query.axes, query.fan_in) == (("in", "out", "out2"), 6)
+    assert (output.axes, output.fan_in) == (("in", "in2", "out"), 2 * 3)
 
 
 def test_tokens_have_a_table_and_layers_with_cells_keep_the_cell_s_name() -> None:

@@ -36,12 +36,16 @@ class Counted(tf.Module):
 @pytest.mark.parametrize(
     ("explainer", "traces"),
     [
-        # The copy's outputs, which are compared with the original's, and its gradient.
-        ("saliency", 2),
+        # The outputs come with the gradient, also where the copy is compared with the original.
+        ("saliency", 1),
+        ("gradient_times_input", 1),
+        # Gradients of other points than the samples, and outputs of the samples.
         (ar.explainers.IntegratedGradients(steps=5), 2),
+        (ar.explainers.SmoothGrad(samples=5), 2),
         # The metric makes sure that a rule's gradient is not the plain one.
-        ("guided_backprop", 3),
+        ("guided_backprop", 2),
     ],
+    ids=str,
 )
 def test_a_whole_cascade_is_traced_once(explainer: Any, traces: int) -> None:
     metric = ar.ModelRandomizationMetric(
@@ -88,6 +92,36 @@ def test_a_model_that_needs_the_batch_size_gets_one_size_and_filled_batches() ->
         traced.append(id(adapter._functions.forward(batch)))
     # A larger batch is traced anew, once; a smaller one is filled.
     assert traced[1] == traced[2] == traced[3] != traced[0]
+
+
+class CountedFixedBatch(FixedBatch):
+    runs = 0
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        CountedFixedBatch.runs += 1
+        return super().__call__(x)
+
+
+@pytest.mark.parametrize("explainer", ["saliency", ar.explainers.IntegratedGradients(steps=3)], ids=str)
+def test_a_cascade_over_a_model_that_needs_the_batch_size_fills_its_last_batch(explainer: Any) -> None:
+    traced = []
+    for draws, samples in ((1, 16), (3, 16), (3, 23)):
+        metric = ar.ModelRandomizationMetric(
+            CountedFixedBatch(),
+            X[:samples],
+            TARGETS[:samples],
+            randomization_strategy=ar.CascadingRandomization(),
+            batch_size=8,
+            draws=draws,
+            seed=0,
+        )
+        CountedFixedBatch.runs = 0
+        metric.run(explainer)
+        traced.append(CountedFixedBatch.runs)
+    assert traced[0] == traced[1] == traced[2]
+    due = ar.ModelRandomizationMetric(FixedBatch(), X, TARGETS, batch_size=23, seed=0).run(explainer)
+    cut = ar.ModelRandomizationMetric(FixedBatch(), X, TARGETS, batch_size=8, seed=0).run(explainer)
+    assert np.allclose(cut.scores["spearman"], due.scores["spearman"], atol=1e-6)
 
 
 def test_python_control_flow_over_tensors_works() -> None:

@@ -110,6 +110,49 @@ class BareVariables(tf.Module):
         return tf.matmul(x, self.out["kernel"]) + self.out["bias"]
 
 
+class LayerNormalization(tf.Module):
+    def __init__(self, seed: int, width: int) -> None:
+        super().__init__()
+        self.scale = tf.Variable(positive(seed, width))
+        self.offset = tf.Variable(normal(seed + 1, width))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, self.offset, self.scale, 1e-3)
+
+
+class SelfAttention(tf.Module):
+    """Two heads of three features, each projected by one kernel with two output axes."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.output = tf.Variable(normal(seed, 2, 3, 6))
+        self.value = tf.Variable(normal(seed + 1, 6, 2, 3))
+        self.key = tf.Variable(normal(seed + 2, 6, 2, 3))
+        self.query = tf.Variable(normal(seed + 3, 6, 2, 3))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        query, key, value = (tf.einsum("bnd,dhk->bnhk", x, w) for w in (self.query, self.key, self.value))
+        weights = tf.nn.softmax(tf.einsum("bnhk,bmhk->bhnm", query, key) / 3**0.5)
+        return tf.einsum("bnhk,hkd->bnd", tf.einsum("bhnm,bmhk->bnhk", weights, value), self.output)
+
+
+class Transformer(tf.Module):
+    """A position table at the root, attention with packed heads, a residual connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = Dense(50, 6, 3)
+        self.attention = SelfAttention(60)
+        self.norm = LayerNormalization(70, 6)
+        self.position = tf.Variable(normal(80, 4, 6))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        x = x + self.position
+        x = x + self.attention(self.norm(x))
+        return self.head(tf.reduce_mean(x, axis=1))
+
+
 class Decoder(tf.Module):
     def __init__(self, encoder: Dense) -> None:
         super().__init__()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,11 +16,13 @@ from tf_nets import (
     Autoencoder,
     ConvolutionalNet,
     ModernLayers,
+    Transformer,
     normal,
     positive,
 )
 
 from agnostic_rand.testing import Case, Facts, Native
+from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
 
 
 def inputs(*shape: int) -> np.ndarray:
@@ -101,6 +105,21 @@ def module_cases() -> list[Case]:
             native=NATIVE,
         ),
         Case(
+            "attention",
+            Transformer(),
+            inputs(4, 6),
+            facts=Facts(
+                order=("position", "norm", "attention", "head"),
+                parameter_count=24 + 12 + 4 * 36 + 21,
+                axes={
+                    "attention/query": ("in", "out", "out2"),
+                    "attention/output": ("in", "in2", "out"),
+                    "head/kernel": DENSE,
+                },
+            ),
+            native=NATIVE,
+        ),
+        Case(
             "keras 3 layers",
             modern_layers(),
             inputs(6),
@@ -149,6 +168,69 @@ def keras_cases() -> list[Case]:
         ]
     finally:
         random.setstate(state)
+
+
+class Reloaded(TensorFlowAdapter):
+    """A SavedModel that is copied by loading it again, as only one who knows its folder can.
+
+    The adapter itself refuses to copy one: with this, the rest of the contract can be shown.
+    """
+
+    folder = ""
+
+    @classmethod
+    def of(cls, model: Any, folder: str, example: np.ndarray | None) -> Reloaded:
+        adapter = cls(model, example_inputs=example)
+        adapter.folder = folder
+        return adapter
+
+    def clone(self) -> Reloaded:
+        twin = self.of(tf.saved_model.load(self.folder), self.folder, self._example)
+        for layer in self.layers():
+            twin.write(layer.name, self.read(layer.name))
+        return twin
+
+
+def saved_cases(root: Path) -> list[Case]:
+    """What was saved below a folder by `save_models`, loaded anew."""
+
+    def case(name: str, facts: Facts, native: Native) -> Case:
+        folder = str(root / name)
+        return Case(
+            f"saved {name}",
+            tf.saved_model.load(folder),
+            inputs(6, 6, 2),
+            facts=facts,
+            native=native,
+            open=lambda model, request: Reloaded.of(model, folder, request.example_inputs),
+        )
+
+    # A loaded module lists no variables by itself; a loaded model of Keras does.
+    of_module = Native(outputs=lambda model, x: next(iter(served(model, x).values())).numpy(), draw=draw)
+    of_keras = Native(
+        outputs=lambda model, x: model(tf.constant(x), training=False).numpy(),
+        parameters=lambda model: [variable.numpy() for variable in model.trainable_variables],
+        draw=draw,
+    )
+    order = ("blocks/0/conv", "blocks/0/norm", "blocks/1/conv", "blocks/1/norm", "head")
+    kernels = {"conv/kernel": KERNEL, "head/kernel": DENSE}
+    return [
+        case("module", Facts(order=order, parameter_count=247, axes={"blocks/0/conv/kernel": KERNEL}), of_module),
+        case("keras", Facts(order=("conv", "norm", "depthwise", "head"), axes=kernels), of_keras),
+    ]
+
+
+def served(model: Any, x: np.ndarray) -> dict[str, tf.Tensor]:
+    outputs: dict[str, tf.Tensor] = model.signatures["serving_default"](tf.constant(x))
+    return outputs
+
+
+def save_models(root: Path) -> None:
+    """Save a module with a signature and a Keras model."""
+    net = ConvolutionalNet()
+    signature = tf.function(net.__call__, input_signature=[tf.TensorSpec([None, 6, 6, 2])])
+    tf.saved_model.save(net, str(root / "module"), signatures={"serving_default": signature})
+    tf.saved_model.save(trained(sequential()), str(root / "keras"))
 
 
 def modern_layers() -> ModernLayers:
