@@ -18,6 +18,7 @@ from agnostic_rand_torch import random_state as generators
 from agnostic_rand_torch.arrays import full_precision, host, host_copy, own_tensor, tensor_of
 from agnostic_rand_torch.copying import duplicated
 from agnostic_rand_torch.external import watched
+from agnostic_rand_torch.from_layer import Call, TorchFromLayer
 from agnostic_rand_torch.gradients import output_and_input_gradient, selected
 from agnostic_rand_torch.inventory import take_inventory
 from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_shapes
@@ -134,9 +135,7 @@ class TorchAdapter:
 
     def predict(self, inputs: Array) -> torch.Tensor:
         """The outputs in evaluation mode, `(n, classes)`."""
-        with without_gradients(), self._evaluating():
-            # A copy: a model may work on its input in place.
-            return full_precision(self._call(inputs.clone()))
+        return self._evaluated(self._call, inputs)
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> torch.Tensor:
         """The gradient of the targets' outputs, shaped like the inputs."""
@@ -146,10 +145,7 @@ class TorchAdapter:
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The outputs and the gradient, from one forward pass."""
-        with differentiable(self._module, self._device), self._evaluating():
-            kind = type(self._module).__name__
-            outputs, gradient = output_and_input_gradient(self._call, inputs, targets, relu, kind)
-        return full_precision(outputs), full_precision(gradient)
+        return self._differentiated(self._call, inputs, targets, relu)
 
     def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], torch.Tensor | None]]:
         """Evaluation mode for foreign code; its forward pass over `inputs` is noted."""
@@ -180,6 +176,10 @@ class TorchAdapter:
             )
         return full_precision(output), full_precision(gradient)
 
+    def from_layer(self, inputs: Array, layer: str) -> TorchFromLayer:
+        """The model from a submodule's output on."""
+        return TorchFromLayer(self._module, layer, inputs, self._call, self._evaluated, self._differentiated)
+
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the layer's own initializer sets; nothing for bare and reparametrized parameters."""
         self._held(layer)
@@ -206,6 +206,19 @@ class TorchAdapter:
     def set_random_state(self, state: Any) -> None:
         """Put the states back."""
         generators.set_random_state(state)
+
+    def _evaluated(self, call: Call, inputs: torch.Tensor) -> torch.Tensor:
+        with without_gradients(), self._evaluating():
+            # A copy: a model may work on its input in place.
+            return full_precision(call(inputs.clone()))
+
+    def _differentiated(
+        self, call: Call, inputs: torch.Tensor, targets: torch.Tensor, relu: ReluRule
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        with differentiable(self._module, self._device), self._evaluating():
+            kind = type(self._module).__name__
+            outputs, gradient = output_and_input_gradient(call, inputs, targets, relu, kind)
+        return full_precision(outputs), full_precision(gradient)
 
     def _call(self, inputs: torch.Tensor) -> torch.Tensor:
         # The caller's function was written for the model that was passed, wrapped as it was.

@@ -30,7 +30,8 @@ def output_and_input_gradient(
             "inputs",
             expected="floating-point inputs, which have a gradient",
             received=f"inputs of type {inputs.dtype}",
-            fix="Convert images to float32 (and scale them as in training).",
+            fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with the "
+            "name of their embedding.",
         )
     leaf = inputs.detach().clone().requires_grad_()
     if relu == "standard":

@@ -26,7 +26,7 @@ def output_shapes(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[
 
         return hook
 
-    handles = [part.register_forward_hook(note(name)) for name, part in _submodules(module).items()]
+    handles = [part.register_forward_hook(note(name)) for name, part in hookable_submodules(module).items()]
     try:
         with interpreted():
             run()
@@ -45,7 +45,7 @@ def output_and_gradient_at(
         UnknownNameError: There is no such submodule.
         ModelError: It is not called, or its output is not one tensor that reaches the model's.
     """
-    submodules = _submodules(module)
+    submodules = hookable_submodules(module)
     if layer not in submodules:
         raise unknown_name("layer", layer, submodules)
     caught: list[torch.Tensor] = []
@@ -76,7 +76,7 @@ def output_and_gradient_at(
     return caught[-1].detach(), gradient
 
 
-def _submodules(module: nn.Module) -> dict[str, nn.Module]:
+def hookable_submodules(module: nn.Module) -> dict[str, nn.Module]:
     """By its name without wrappers, each submodule that takes hooks; a wrapper itself has no name."""
     names = public_names(module)
     named = {names[id(part)]: part for part in module.modules() if names[id(part)]}

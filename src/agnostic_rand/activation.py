@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import AdapterView, Array, ModelAdapter, ReluRule
+from agnostic_rand.adapters import AdapterView, Array, FromLayer, ModelAdapter, ReluRule
 from agnostic_rand.errors import ArgumentError
 
 Activation: TypeAlias = Literal["softmax", "sigmoid"] | None
@@ -36,7 +37,7 @@ class ActivatedAdapter(AdapterView):
 
     def predict(self, inputs: Array) -> Array:
         """The activated outputs `(n, classes)`."""
-        return self._activate(self._adapter.predict(inputs))
+        return self.activated(self._adapter.predict(inputs))
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
         """The gradient of the activated output of the target."""
@@ -47,22 +48,25 @@ class ActivatedAdapter(AdapterView):
     ) -> tuple[Array, Array]:
         """The activated outputs, and the gradient of the target's."""
         outputs = self.predict(inputs)
-        weights = self._weights(outputs, self._as_weights(targets, outputs))
-        return outputs, self._adapter.gradient(inputs, weights, relu=relu)
+        return outputs, self._adapter.gradient(inputs, self.weights(outputs, targets), relu=relu)
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
         """A layer's output, and the gradient of the activated output with respect to it."""
-        outputs = self.predict(inputs)
-        return super().layer_gradient(inputs, self._weights(outputs, self._as_weights(targets, outputs)), layer)
+        return super().layer_gradient(inputs, self.weights(self.predict(inputs), targets), layer)
+
+    def from_layer(self, inputs: Array, layer: str) -> FromLayer:
+        """The model from a layer on, with activated outputs."""
+        return _ActivatedFromLayer(self, super().from_layer(inputs, layer))
 
     @contextmanager
     def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
         """Watch foreign code, and activate the outputs that it computed."""
         capable: Any = self._adapter
         with capable.explaining(inputs) as captured:
-            yield lambda: None if (outputs := captured()) is None else self._activate(outputs)
+            yield lambda: None if (outputs := captured()) is None else self.activated(outputs)
 
-    def _activate(self, outputs: Array) -> Array:
+    def activated(self, outputs: Array) -> Array:
+        """The activated outputs of the model's own."""
         xp = array_namespace(outputs)
         if self._activation == "sigmoid":
             # Both branches stay finite for outputs of any size.
@@ -77,12 +81,35 @@ class ActivatedAdapter(AdapterView):
         one_hot = np.eye(outputs.shape[1], dtype=np.float32)[self.to_numpy(targets)]
         return self.asarray(one_hot)
 
-    def _weights(self, outputs: Array, direction: Array) -> Array:
-        """The vector whose product with the model's outputs has the activated output's gradient."""
+    def weights(self, outputs: Array, targets: Array) -> Array:
+        """The vectors whose products with the model's own outputs have the gradients of the activated ones."""
+        direction = self._as_weights(targets, outputs)
         if self._activation == "sigmoid":
             return direction * outputs * (1 - outputs)
         xp = array_namespace(outputs)
         return outputs * (direction - xp.sum(direction * outputs, axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class _ActivatedFromLayer:
+    """An activated model from a layer on."""
+
+    adapter: ActivatedAdapter
+    plain: FromLayer
+
+    @property
+    def output(self) -> Array:
+        """What the layer puts out."""
+        return self.plain.output
+
+    def predict(self, output: Array) -> Array:
+        """The activated outputs."""
+        return self.adapter.activated(self.plain.predict(output))
+
+    def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        """The gradient of the activated output of the target."""
+        weights = self.adapter.weights(self.predict(output), targets)
+        return self.plain.gradient(output, weights, relu=relu)
 
 
 def with_activation(adapter: ModelAdapter, activation: Activation) -> ModelAdapter:

@@ -24,7 +24,7 @@ from agnostic_rand.kept_maps import KeptMaps
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.sanity_report import ExplainerReport, Informative, SanityReport
-from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+from agnostic_rand.similarity import Measure, MeasureLikes, resolve_measures
 from agnostic_rand.statistics import DEFAULT_MARGIN, Floors, Verdict, estimate_mean, judge
 from agnostic_rand.targets import outputs_of
 from agnostic_rand.weights import CascadingRandomization, Purpose
@@ -46,7 +46,7 @@ def sanity_check(
     seed: int | None = None,
     draws: int = 3,
     blocks: int = 10,
-    measures: Sequence[str | Measure | Pairwise] | None = None,
+    measures: MeasureLikes | None = None,
     margin: float = DEFAULT_MARGIN,
     options: RunOptions = _DEFAULT_OPTIONS,
 ) -> SanityReport:
@@ -83,7 +83,7 @@ def sanity_check(
     whole_number("draws", draws, least=1, example=3)
     whole_number("blocks", blocks, least=1, example=10)
     real_number("margin", margin, least=0, example=DEFAULT_MARGIN)
-    chosen = [resolve_explainer(explainer) for explainer in explainers]
+    chosen = [options.explainer(explainer) for explainer in explainers]
     subject = Subject.open(model, inputs, targets, replace(options, seed=seed))
     if len(subject.samples) < LEAST_SAMPLES:
         raise InputError(
@@ -145,7 +145,7 @@ class _Run:
         cls,
         subject: Subject,
         chosen: Sequence[Explainer],
-        measures: Sequence[str | Measure | Pairwise] | None,
+        measures: MeasureLikes | None,
         draws: int,
         blocks: int,
     ) -> _Run:

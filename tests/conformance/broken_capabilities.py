@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from agnostic_rand_example_numpy.network import Array, Network
 from broken_contract import Fault
-from full_numpy import FullNumpyAdapter
+from full_numpy import FullNumpyAdapter, NumpyFromLayer
 
 from agnostic_rand.adapters import HostArray, ReluRule, TrainingStep
 
@@ -147,6 +147,44 @@ class TakesAnyLayer(FullNumpyAdapter):
         return super().layer_gradient(inputs, targets, layer if known else self.native.path[-1])
 
 
+class ContinuesFromTheInputs(FullNumpyAdapter):
+    def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
+        rest = super().from_layer(inputs, layer)
+
+        class Rest(NumpyFromLayer):
+            def predict(self, output: Array) -> Array:
+                return np.concatenate([self.adapter.predict(inputs)] * (len(output) // len(inputs)))
+
+        return Rest(rest.adapter, rest.inputs, rest.start)
+
+
+class ForgetsCopies(FullNumpyAdapter):
+    def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
+        rest = super().from_layer(inputs, layer)
+
+        class Rest(NumpyFromLayer):
+            def predict(self, output: Array) -> Array:
+                return super().predict(output[: len(inputs)])
+
+        return Rest(rest.adapter, rest.inputs, rest.start)
+
+
+class FlipsTheGradientFromALayer(FullNumpyAdapter):
+    def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
+        rest = super().from_layer(inputs, layer)
+
+        class Rest(NumpyFromLayer):
+            def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+                return -super().gradient(output, targets, relu=relu)
+
+        return Rest(rest.adapter, rest.inputs, rest.start)
+
+
+class StartsAnywhere(FullNumpyAdapter):
+    def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
+        return super().from_layer(inputs, layer if layer in self.native.path else self.native.path[0])
+
+
 class DoesNotLearn(FullNumpyAdapter):
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         return self.clone_trainer(learning_rate, seed)
@@ -246,6 +284,10 @@ FAULTS = (
     Fault(ReturnsInputGradients, "layer_gradient_shapes", "gradient (8, 5)"),
     Fault(RectifiesInside, "layer_gradient_dense_relu", "the gradient at layer"),
     Fault(TakesAnyLayer, "errors_unknown_layer", "layer_gradient of an unknown layer is not refused"),
+    Fault(ContinuesFromTheInputs, "from_layer_continues", "the same for another output"),
+    Fault(ForgetsCopies, "from_layer_continues", "second of two copies"),
+    Fault(FlipsTheGradientFromALayer, "from_layer_gradient", "beside layer_gradient"),
+    Fault(StartsAnywhere, "errors_unknown_layer", "from_layer of an unknown layer is not refused"),
     Fault(DoesNotLearn, "training_learns", "no step changed layer"),
     Fault(IgnoresTheRate, "training_first_step", "the learning rate"),
     Fault(CountsMisses, "training_first_step", "said to be right"),

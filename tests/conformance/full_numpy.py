@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,32 @@ from agnostic_rand.errors import unknown_name
 
 GENERATOR = np.random.default_rng(0)
 """The global generator that this framework would have."""
+
+
+@dataclass(frozen=True)
+class NumpyFromLayer:
+    adapter: FullNumpyAdapter
+    inputs: Array
+    start: int
+
+    @property
+    def output(self) -> Array:
+        return self.adapter._reached(self.inputs)[self.start]
+
+    def predict(self, output: Array) -> Array:
+        for name in self.adapter.native.path[self.start :]:
+            output = self.adapter.native.modules[name].forward(output, training=False)
+        return output
+
+    def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        reached = [output]
+        path = self.adapter.native.path[self.start :]
+        for name in path:
+            reached.append(self.adapter.native.modules[name].forward(reached[-1], training=False))
+        gradient = self.adapter._weights(self.inputs, targets)
+        for name, x in zip(reversed(path), reversed(reached[:-1]), strict=True):
+            gradient = self.adapter.native.modules[name].backward(x, gradient)
+        return gradient
 
 
 class FullNumpyAdapter(NumpyAdapter):
@@ -56,6 +83,11 @@ class FullNumpyAdapter(NumpyAdapter):
         gradients = self._gradients(reached, self._weights(inputs, targets), "standard")
         last = max(i for i, name in enumerate(self.native.path) if name == layer) + 1
         return reached[last], gradients[last]
+
+    def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
+        if self.native.path.count(layer) != 1:
+            raise unknown_name("layer", layer, self.native.path)
+        return NumpyFromLayer(self, inputs, self.native.path.index(layer) + 1)
 
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         averages: dict[tuple[str, str], tuple[Any, Any]] = {}

@@ -276,6 +276,35 @@ class SupportsLayerGradient(Protocol):
         """The layer's output, and `d output[target] / d` that output, both of the layer's shape."""
 
 
+class FromLayer(Protocol):
+    """The model from one layer's output on, for one batch of inputs `(n, ...)`.
+
+    Its two functions take outputs of the layer `(k n, ...)`: those of the batch, or of `k` copies of
+    the batch one after the other. Whatever else the model computes from its inputs, it computes.
+    """
+
+    @property
+    def output(self) -> Array:
+        """What the layer puts out for the batch, `(n, ...)`."""
+
+    def predict(self, output: Array) -> Array:
+        """The model's outputs where the layer puts out `output`: `(k n, classes)`, as `predict` has them."""
+
+    def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        """The gradient of the targets' outputs with respect to `output`, shaped like it."""
+
+
+@runtime_checkable
+class SupportsFromLayer(Protocol):
+    """Capability: a layer's output can be put in its place, such as the embedding of tokens."""
+
+    def from_layer(self, inputs: Array, layer: str) -> FromLayer:
+        """The model from a layer on, on a batch. The layer must run once in a forward pass.
+
+        Inputs may be integers, such as the numbers of tokens.
+        """
+
+
 @runtime_checkable
 class SupportsExternalExplainers(Protocol):
     """Capability: foreign code that runs on `native` can be watched."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from agnostic_rand.adapters.protocol import (
     Array,
+    FromLayer,
     HostArray,
     Layer,
     ModelAdapter,
@@ -88,3 +89,9 @@ class AdapterView:
         capable: Any = self._adapter
         output, gradient = capable.layer_gradient(inputs, targets, layer)
         return output, gradient
+
+    def from_layer(self, inputs: Array, layer: str) -> FromLayer:
+        """The model from a layer on."""
+        capable: Any = self._adapter
+        rest: FromLayer = capable.from_layer(inputs, layer)
+        return rest

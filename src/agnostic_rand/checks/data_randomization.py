@@ -14,7 +14,7 @@ from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.pairs import compared_models
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, InputError
-from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
 from agnostic_rand.targets import best_class, check_labels, outputs_of
@@ -79,7 +79,7 @@ class DataRandomization:
 
     def run_all(self, explainers: list[ExplainerLike]) -> tuple[CheckResult, ...]:
         """As `run`, for several explainers; the model is trained once."""
-        resolved = [resolve_explainer(explainer) for explainer in explainers]
+        resolved = [self.options.explainer(explainer) for explainer in explainers]
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         data = self._training_data(subject)
         permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(data[1])

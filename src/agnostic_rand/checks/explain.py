@@ -27,6 +27,7 @@ def explain(
     batch_size: int = 64,
     backend: str | None = None,
     forward: Forward | None = None,
+    wrt_layer: str | None = None,
 ) -> HostArray:
     """The maps of an explainer for a batch of inputs.
 
@@ -40,6 +41,7 @@ def explain(
         batch_size: The number of samples the model takes at once.
         backend: As in `agnostic_rand.adapt`.
         forward: As in `agnostic_rand.adapt`.
+        wrt_layer: As in `ModelRandomizationMetric`.
 
     Returns:
         Maps shaped like the inputs, or without their channel axis.
@@ -52,7 +54,7 @@ def explain(
         >>> ar.explain(torch.nn.Linear(4, 2), np.ones((5, 4), "float32"), None, "saliency").shape
         (5, 4)
     """
-    resolved = resolve_explainer(explainer)
+    resolved = resolve_explainer(explainer, wrt_layer)
     adapter = adapt(model, backend=backend, forward=forward)
     with preserved_random_state(adapter):
         samples = read_samples(inputs, targets, adapter)

@@ -15,7 +15,7 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import InputError
-from agnostic_rand.explainers import Explainer, ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explainers.folding import chosen_outputs, folded
 from agnostic_rand.explaining import ExplainedBatch, explained_batches
 from agnostic_rand.samples import ArrayLike
@@ -68,7 +68,7 @@ class Faithfulness:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        return faithfulness_of(subject, resolve_explainer(explainer), patch=self.patch, steps=self.steps)
+        return faithfulness_of(subject, self.options.explainer(explainer), patch=self.patch, steps=self.steps)
 
 
 def faithfulness_of(

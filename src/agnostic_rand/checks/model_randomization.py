@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError, UndefinedScoreWarning
-from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+from agnostic_rand.similarity import MeasureLikes, resolve_measures
 from agnostic_rand.weights import ProgressiveLayerRandomization, RandomizationStrategy
 
 
@@ -49,6 +48,8 @@ class ModelRandomizationMetric:
         forward: As in `agnostic_rand.adapt`.
         channel_axis: Where inputs keep their channels; `None` for the framework's convention.
         progress: Called with a `Progress` after each explained batch.
+        wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
+            of tokens, summed over its features; for the methods of this library.
 
     Raises:
         AgnosticRandError: The model, the data or an argument cannot be used; the message says why.
@@ -75,14 +76,17 @@ class ModelRandomizationMetric:
         activation: Activation = None,
         seed: int | None = None,
         draws: int = 1,
-        measures: Sequence[str | Measure | Pairwise] | str = ("spearman", "spearman_abs"),
+        measures: MeasureLikes = ("spearman", "spearman_abs"),
         isolation: str | None = None,
         backend: str | None = None,
         forward: Forward | None = None,
         channel_axis: int | None = None,
         progress: ProgressCallback | None = None,
+        wrt_layer: str | None = None,
     ) -> None:
-        options = RunOptions(batch_size, activation, seed, isolation, backend, forward, channel_axis, progress)
+        options = RunOptions(
+            batch_size, activation, seed, isolation, backend, forward, channel_axis, progress, wrt_layer
+        )
         self._strategy = _strategy(randomization_strategy)
         chosen = resolve_measures(measures)
         draws = whole_number("draws", draws, least=1, example=3)
@@ -124,7 +128,7 @@ class ModelRandomizationMetric:
         """
         return randomize_and_explain(
             self._subject,
-            [resolve_explainer(explainer)],
+            [self._subject.options.explainer(explainer)],
             self._strategy,
             draws=self._draws,
             measures=self._measures,

@@ -13,7 +13,7 @@ from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.explainers import ExplainerLike, SmoothGrad, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike, SmoothGrad
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm, Measure, resolve_measures
@@ -61,7 +61,7 @@ class SmoothMPRT:
         Raises:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        smoothed = SmoothGrad(resolve_explainer(explainer), self.samples, self.noise)
+        smoothed = SmoothGrad(self.options.explainer(explainer), self.samples, self.noise)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures = resolve_measures(self.measures)
         return randomize_and_explain(subject, [smoothed], self.strategy, draws=self.draws, measures=measures)[0]
@@ -104,7 +104,7 @@ class EfficientMPRT:
         measures = tuple(complexity_rise(whole_number("bins", count, least=2, example=100)) for count in self.bins)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         return randomize_and_explain(
-            subject, [resolve_explainer(explainer)], FullRandomization(), draws=self.draws, measures=measures
+            subject, [self.options.explainer(explainer)], FullRandomization(), draws=self.draws, measures=measures
         )[0]
 
 

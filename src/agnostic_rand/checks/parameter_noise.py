@@ -13,7 +13,7 @@ from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import resolve_measures
@@ -93,7 +93,7 @@ class ParameterNoise:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        resolved = resolve_explainer(explainer)
+        resolved = self.options.explainer(explainer)
         results: list[RandomizationResult] = []
         for level in self.levels:
             strategy = CascadingRandomization(perturbation=_PERTURBATIONS[self.noise](level), groups=self.groups)

@@ -11,7 +11,7 @@ from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, InputError
-from agnostic_rand.explainers import Explainer, ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explaining import explain_batch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
@@ -81,7 +81,7 @@ class RandomLogitMetric:
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures = resolve_measures(_fitting(self.measures, subject))
-        return random_logit_of(subject, resolve_explainer(explainer), self.off_class, measures)
+        return random_logit_of(subject, self.options.explainer(explainer), self.off_class, measures)
 
 
 def random_logit_of(

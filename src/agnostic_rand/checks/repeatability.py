@@ -14,7 +14,7 @@ from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.pairs import compared_models
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import ExplainerLike, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
 
@@ -62,7 +62,7 @@ class Repeatability:
         Raises:
             AgnosticRandError: A model, the data or the explainer cannot be used.
         """
-        resolved = resolve_explainer(explainer)
+        resolved = self.options.explainer(explainer)
         subject = Subject.open(self.models[0], self.inputs, self.targets, self.options)
         example = subject.samples.inputs[:1]
         adapters = [

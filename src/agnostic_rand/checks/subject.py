@@ -17,7 +17,7 @@ from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import Explainer, ExplanationContext, bound_model
+from agnostic_rand.explainers import Explainer, ExplainerLike, ExplanationContext, bound_model, resolve_explainer
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, check_labels, frozen_targets, outputs_of
@@ -43,6 +43,8 @@ class RunOptions:
         forward: As in `agnostic_rand.adapt`.
         channel_axis: Where inputs keep their channels; `None` for the framework's convention.
         progress: Called with a `Progress` after each explained batch.
+        wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
+            of tokens, summed over its features; for the methods of this library.
     """
 
     batch_size: int = 64
@@ -53,6 +55,15 @@ class RunOptions:
     forward: Forward | None = None
     channel_axis: int | None = None
     progress: ProgressCallback | None = None
+    wrt_layer: str | None = None
+
+    def explainer(self, explainer: ExplainerLike) -> Explainer:
+        """The explainer that a name, a function or an object stands for, at the layer that was asked for.
+
+        Raises:
+            AgnosticRandError: It stands for none.
+        """
+        return resolve_explainer(explainer, self.wrt_layer)
 
 
 @dataclass(frozen=True)
@@ -164,6 +175,7 @@ class Subject:
             "batch_size": self.options.batch_size,
             "activation": self.options.activation,
             "channel_axis": self.channel_axis,
+            "wrt_layer": self.options.wrt_layer,
             "isolation": self.isolation(explainers),
             "framework": self.adapter.framework,
             "layer_order": self.adapter.order_source,

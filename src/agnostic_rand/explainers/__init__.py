@@ -1,5 +1,6 @@
 """Explanation methods: those of the literature, controls, and everybody's own."""
 
+from agnostic_rand.explainers.at_layer import AtLayer
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.controls import (
@@ -24,6 +25,7 @@ __all__ = [
     "EXPLAINERS",
     "METHODS",
     "RISE",
+    "AtLayer",
     "BoundExplainer",
     "ConstantMap",
     "Deconvnet",

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import plugin_explainers
 from agnostic_rand.errors import ArgumentError, unknown_name
+from agnostic_rand.explainers.at_layer import AtLayer
 from agnostic_rand.explainers.bridges import bridged
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.controls import (
@@ -61,13 +62,15 @@ EXPLAINERS = METHODS | CONTROLS
 """Everything that has a name."""
 
 
-def resolve_explainer(explainer: ExplainerLike) -> Explainer:
+def resolve_explainer(explainer: ExplainerLike, wrt_layer: str | None = None) -> Explainer:
     """The explainer that a name, a function or another library's object stands for.
 
     Args:
         explainer: A name such as `"saliency"`, an explainer of this library, a function
             `f(model, inputs, targets) -> maps`, or an object with `.explain(inputs, targets)`
             and `.model`.
+        wrt_layer: The layer whose output a method of this library explains, or `None` for the
+            inputs. Controls, functions and bound objects see the inputs themselves.
 
     Raises:
         UnknownNameError: The name stands for none.
@@ -77,6 +80,13 @@ def resolve_explainer(explainer: ExplainerLike) -> Explainer:
         >>> resolve_explainer("saliency")
         Saliency()
     """
+    resolved = _resolved(explainer)
+    if wrt_layer is not None and isinstance(resolved, tuple(METHODS.values())):
+        return AtLayer(wrt_layer, resolved)
+    return resolved
+
+
+def _resolved(explainer: ExplainerLike) -> Explainer:
     if isinstance(explainer, str):
         return _named(explainer)
     foreign = bridged(explainer)
@@ -112,4 +122,4 @@ def _named(name: str) -> Explainer:
     others = plugin_explainers()
     if name not in others:
         raise unknown_name("explainer", name, [*EXPLAINERS, *others])
-    return resolve_explainer(others[name]())
+    return _resolved(others[name]())

@@ -5,6 +5,8 @@ from agnostic_rand.similarity.linear import cosine, pearson, second_moment_mse
 from agnostic_rand.similarity.measures import (
     MEASURES,
     Measure,
+    MeasureLike,
+    MeasureLikes,
     Pairwise,
     pairwise_measure,
     resolve_measure,
@@ -19,6 +21,8 @@ __all__ = [
     "MEASURES",
     "MapForm",
     "Measure",
+    "MeasureLike",
+    "MeasureLikes",
     "Pairwise",
     "SSIMOptions",
     "cosine",

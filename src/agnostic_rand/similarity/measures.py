@@ -43,6 +43,12 @@ class Measure:
     distance: bool = False
 
 
+MeasureLike: TypeAlias = str | Measure | Pairwise
+"""What stands for a measure: its name, itself, or a function `f(a, b) -> (n,)`."""
+
+MeasureLikes: TypeAlias = MeasureLike | Sequence[MeasureLike]
+
+
 def pairwise_measure(
     name: str, function: Pairwise, form: MapForm | None = None, *, distance: bool = False
 ) -> Measure:
@@ -51,7 +57,7 @@ def pairwise_measure(
     return Measure(name, form or MapForm(), prepare=_as_they_are, compare=compare, distance=distance)
 
 
-def resolve_measure(measure: str | Measure | Pairwise) -> Measure:
+def resolve_measure(measure: MeasureLike) -> Measure:
     """The measure that a name or a function `f(a, b) -> (n,)` stands for.
 
     Raises:
@@ -74,13 +80,14 @@ def resolve_measure(measure: str | Measure | Pairwise) -> Measure:
     )
 
 
-def resolve_measures(measures: Sequence[str | Measure | Pairwise] | str) -> tuple[Measure, ...]:
+def resolve_measures(measures: MeasureLikes) -> tuple[Measure, ...]:
     """All of several measures, by their distinct names.
 
     Raises:
         ArgumentError: There is none, or two have one name.
     """
-    given = [measures] if isinstance(measures, str) else list(measures)
+    single = isinstance(measures, str | Measure) or callable(measures)
+    given: list[Any] = [measures] if single else list(measures)  # type: ignore[arg-type]
     resolved = tuple(resolve_measure(measure) for measure in given)
     names = [measure.name for measure in resolved]
     if not names or len(set(names)) < len(names):

@@ -10,6 +10,7 @@ import numpy as np
 
 from agnostic_rand.adapters import (
     SupportsExternalExplainers,
+    SupportsFromLayer,
     SupportsLayerGradient,
     SupportsNativeInit,
     SupportsOutputAndGradient,
@@ -18,6 +19,7 @@ from agnostic_rand.adapters import (
     SupportsTraining,
 )
 from agnostic_rand.testing.bench import Bench
+from agnostic_rand.testing.from_layer import starting_layers
 
 Call: TypeAlias = Callable[[], Any]
 
@@ -48,6 +50,8 @@ def calls(bench: Bench) -> Iterator[tuple[str, Call]]:
         if named and bench.case.inputs.dtype.kind == "f":
             inner = first if first in named else named[0]
             yield "layer_gradient", partial(adapter.layer_gradient, inputs, labels, inner)
+    if isinstance(adapter, SupportsFromLayer) and bench.case.inputs.dtype.kind == "f":
+        yield "from_layer", lambda: _from_layer(bench)
     if isinstance(adapter, SupportsRandomState):
         yield "random_state", adapter.random_state
     if isinstance(adapter, SupportsExternalExplainers):
@@ -95,3 +99,9 @@ def _round_trip(bench: Bench) -> Any:
 def _explain(adapter: Any, inputs: Any) -> Any:
     with adapter.explaining(inputs) as captured:
         return captured()
+
+
+def _from_layer(bench: Bench) -> Any:
+    labels = bench.adapter.asarray(bench.labels)
+    rests = list(starting_layers(bench).values())[:1]
+    return [(rest.predict(rest.output), rest.gradient(rest.output, labels)) for rest in rests]

@@ -6,6 +6,7 @@ from agnostic_rand.testing import (
     axes,
     cloning,
     coverage,
+    from_layer,
     gradients,
     initializers,
     inside,
@@ -32,5 +33,6 @@ CHECKS: tuple[Check, ...] = (
     *initializers.CHECKS,
     *statistics.CHECKS,
     *inside.CHECKS,
+    *from_layer.CHECKS,
     *training.CHECKS,
 )

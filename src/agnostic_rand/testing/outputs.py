@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agnostic_rand.adapters import SupportsLayerGradient, SupportsNativeInit, SupportsStatistics
+from agnostic_rand.adapters import SupportsFromLayer, SupportsLayerGradient, SupportsNativeInit, SupportsStatistics
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.check import NotApplicableError, checks, expect, expect_library_error
 from agnostic_rand.testing.compare import expect_close, same_bits
@@ -90,6 +90,10 @@ def unknown_layer(bench: Bench) -> None:
         targets = adapter.asarray(bench.labels)
         expect_library_error(
             lambda: adapter.layer_gradient(bench.inputs, targets, name), "layer_gradient of an unknown layer"
+        )
+    if isinstance(adapter, SupportsFromLayer):
+        expect_library_error(
+            lambda: adapter.from_layer(bench.inputs, name).output, "from_layer of an unknown layer"
         )
 
 
