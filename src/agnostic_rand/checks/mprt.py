@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array, to_device
+from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import whole_number
@@ -17,6 +17,7 @@ from agnostic_rand.explainers import ExplainerLike, SmoothGrad
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm, Measure, resolve_measures
+from agnostic_rand.similarity.rows import on_host
 from agnostic_rand.weights import CascadingRandomization, FullRandomization, RandomizationStrategy
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -127,7 +128,7 @@ def histogram_entropy(maps: Array, bins: int) -> HostArray:
         >>> histogram_entropy(np.arange(100.0)[None], bins=100).round(3)
         array([4.605])
     """
-    host = np.asarray(maps if is_numpy_array(maps) else to_device(maps, "cpu"), dtype=np.float64)
+    host = on_host(maps).astype(np.float64)
     rows = host.reshape(host.shape[0], -1)
     entropies = np.zeros(rows.shape[0])
     for number, row in enumerate(rows):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
-from array_api_compat import array_namespace
+import numpy as np
+from array_api_compat import array_namespace, is_numpy_array
 
-from agnostic_rand.adapters import Array
+from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.errors import ArgumentError, ExplanationError
 from agnostic_rand.similarity.linear import pearson
 from agnostic_rand.similarity.rank import spearman
+from agnostic_rand.similarity.row_blocks import by_rows
 from agnostic_rand.similarity.rows import precise, same_shape
 
 _BLOCK = 3
@@ -27,7 +30,7 @@ def hog(maps: Array, cell: int | None = None) -> Array:
             that is smaller.
 
     Returns:
-        `(n, length)`, in [0, 1].
+        `(n, length)`, in [0, 1]; NaN for a map that holds NaN or infinity.
 
     Raises:
         ArgumentError: Fewer than three cells fit.
@@ -47,7 +50,7 @@ def hog(maps: Array, cell: int | None = None) -> Array:
             received=f"shape {tuple(maps.shape)}",
             fix="Reduce the channels first, or use a rank correlation for inputs that are not images.",
         )
-    n, height, width = maps.shape
+    height, width = maps.shape[1:]
     side = max(1, min(16, min(height, width) // 7)) if cell is None else cell
     rows, columns = height // side, width // side
     if side < 1 or min(rows, columns) < _BLOCK:
@@ -57,7 +60,12 @@ def hog(maps: Array, cell: int | None = None) -> Array:
             received=repr(side),
             fix="Pass a smaller cell.",
         )
-    xp = array_namespace(maps)
+    return by_rows(partial(_descriptors, side=side, rows=rows, columns=columns), maps)
+
+
+def _descriptors(maps: Array, *, side: int, rows: int, columns: int) -> Array:
+    xp, n = array_namespace(maps), maps.shape[0]
+    whole = xp.all(xp.isfinite(xp.reshape(maps, (n, -1))), axis=1)
     cells = _cell_histograms(xp, precise(xp, maps), side, rows, columns)
     blocks = [
         xp.reshape(cells[:, r : r + _BLOCK, c : c + _BLOCK, :], (n, 1, -1))
@@ -66,7 +74,8 @@ def hog(maps: Array, cell: int | None = None) -> Array:
     ]
     stacked = xp.concat(blocks, axis=1)
     clipped = xp.clip(_unit(xp, stacked), 0.0, 0.2)
-    return xp.reshape(_unit(xp, clipped), (n, -1))
+    described = xp.reshape(_unit(xp, clipped), (n, -1))
+    return xp.where(whole[:, None], described, xp.full_like(described, xp.nan))
 
 
 def hog_spearman(first: Array, second: Array) -> Array:
@@ -101,16 +110,33 @@ def _cell_histograms(xp: Any, maps: Array, side: int, rows: int, columns: int) -
     vertical = xp.concat([edge_row, maps[:, 2:, :] - maps[:, :-2, :], edge_row], axis=1)
     horizontal = xp.concat([edge_column, maps[:, :, 2:] - maps[:, :, :-2], edge_column], axis=2)
     magnitude = xp.sqrt(vertical**2 + horizontal**2)
-    angle = xp.atan2(vertical, horizontal) * (180.0 / math.pi) % 180.0
-    number = xp.floor(angle / (180.0 / _ORIENTATIONS))
+    turn = xp.atan2(vertical, horizontal) * (180.0 / math.pi)
+    # A remainder by 180 of what lies within half a turn, ten times as fast as the general one.
+    angle = xp.where(turn < 0, turn + 180.0, xp.where(turn == 180.0, xp.zeros_like(turn), turn))
+    cut = (slice(None), slice(rows * side), slice(columns * side))
+    magnitude, number = magnitude[cut], xp.floor(angle[cut] / (180.0 / _ORIENTATIONS))
     # Rounding can put an angle just below 0 at 180: it belongs to no range, as in the original code.
+    if is_numpy_array(maps):
+        return _counted(magnitude, number, side) / side**2
     histograms = []
     for orientation in range(_ORIENTATIONS):
         chosen = xp.where(number == orientation, magnitude, xp.zeros_like(magnitude))
-        cut = chosen[:, : rows * side, : columns * side]
-        split = xp.reshape(cut, (n, rows, side, columns, side))
+        split = xp.reshape(chosen, (n, rows, side, columns, side))
         histograms.append(xp.mean(xp.mean(split, axis=4), axis=2)[..., None])
     return xp.concat(histograms, axis=3)
+
+
+def _counted(magnitude: HostArray, number: HostArray, side: int) -> HostArray:
+    """The sums of magnitudes in each cell and range of orientations, in one pass."""
+    n, height, width = magnitude.shape
+    rows, columns = height // side, width // side
+    ranges = _ORIENTATIONS + 1
+    row = (np.arange(height) // side)[:, None] * columns
+    cell = np.arange(n)[:, None, None] * (rows * columns) + row + np.arange(width) // side
+    place = (cell * ranges + np.where(number <= _ORIENTATIONS, number, _ORIENTATIONS).astype(np.intp)).reshape(-1)
+    sums = np.bincount(place, weights=magnitude.reshape(-1), minlength=n * rows * columns * ranges)
+    found: HostArray = sums.reshape(n, rows, columns, ranges)[..., :_ORIENTATIONS]
+    return found
 
 
 def _unit(xp: Any, blocks: Array) -> Array:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import device, is_numpy_array, to_device
+from array_api_compat import device
 
 from agnostic_rand.adapters import Array
 from agnostic_rand.arguments import real_number
-from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape
+from agnostic_rand.similarity.rows import as_rows, is_constant, on_host, precise, same_shape
 
 
 def kendall(first: Array, second: Array) -> Array:
@@ -38,10 +38,7 @@ def kendall(first: Array, second: Array) -> Array:
     same_shape(first, second)
     xp, a = as_rows(first)
     _, b = as_rows(second)
-    host_a, host_b = (
-        np.asarray(rows if is_numpy_array(rows) else to_device(rows, "cpu"), dtype=np.float64)
-        for rows in (precise(xp, a), precise(xp, b))
-    )
+    host_a, host_b = (on_host(rows).astype(np.float64) for rows in (precise(xp, a), precise(xp, b)))
     scores = [
         np.nan
         if np.isnan(x).any() or np.isnan(y).any() or np.ptp(x) == 0 or np.ptp(y) == 0

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array, to_device
+from array_api_compat import array_namespace, device
 
 from agnostic_rand.adapters import Array
 from agnostic_rand.errors import ArgumentError
+from agnostic_rand.similarity.rows import on_host
 
 Sign: TypeAlias = Literal["signed", "absolute"]
 Channels: TypeAlias = Literal["mean", "sum", "max_abs", "none"]
@@ -109,7 +110,7 @@ def _divided(xp: Any, maps: Array, scale: Array) -> Array:
 
 
 def _percentile(xp: Any, maps: Array, percent: float) -> Array:
-    host = np.asarray(maps if is_numpy_array(maps) else to_device(maps, "cpu"))
+    host = on_host(maps)
     values = np.percentile(host.reshape(host.shape[0], -1), percent, axis=1)
     shaped = values.reshape(-1, *[1] * (maps.ndim - 1))
     return xp.asarray(shaped, dtype=maps.dtype, device=device(maps))

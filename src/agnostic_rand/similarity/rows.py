@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+import numpy as np
+from array_api_compat import array_namespace, is_jax_array, to_device
 
-from agnostic_rand.adapters import Array
+from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.errors import ExplanationError
 
 
@@ -42,6 +43,11 @@ def precise(xp: Any, rows: Array) -> Array:
     """The rows in the most precise real type that the namespace has (float64 where it can)."""
     kinds = xp.__array_namespace_info__().dtypes(kind="real floating")
     return xp.astype(rows, kinds.get("float64", kinds["float32"]))
+
+
+def on_host(maps: Array) -> HostArray:
+    """The values as a NumPy array."""
+    return np.asarray(maps if is_jax_array(maps) else to_device(maps, "cpu"))
 
 
 def is_constant(xp: Any, rows: Array) -> Array:

@@ -14,6 +14,7 @@ from agnostic_rand.errors import ArgumentError, ExplanationError
 from agnostic_rand.similarity.rows import is_constant, precise, same_shape
 
 _K1, _K2 = 0.01, 0.03
+_STRIP = 48
 
 
 @dataclass(frozen=True)
@@ -178,15 +179,26 @@ def _side(maps: Array, options: SSIMOptions) -> int:
 
 
 def _blur(xp: Any, maps: Array, options: SSIMOptions) -> Any:
-    """The local weighted mean over the region where the window fits, as two matrix products."""
+    """The local weighted mean over the region where the window fits, as matrix products with narrow bands."""
     kernel = _kernel(_side(maps, options), options)
-    rows, columns = (
-        xp.asarray(_band(size, kernel), dtype=maps.dtype, device=device(maps)) for size in maps.shape[1:]
-    )
-    across = xp.matrix_transpose(columns)
+    bands = {
+        n: xp.asarray(_band(n, kernel), dtype=maps.dtype, device=device(maps)) for n in (_STRIP, *maps.shape[1:])
+    }
+    reach = len(kernel) - 1
+
+    def down(values: Array) -> Array:
+        # Each strip of rows needs few rows more than it has: a product with the whole band is mostly with zeros.
+        height = values.shape[1]
+        strips = [
+            xp.matmul(bands[min(_STRIP, height)][: rows - reach, :rows], values[:, start : start + rows, :])
+            for start in range(0, height - reach, _STRIP - reach)
+            if (rows := min(_STRIP, height - start)) > reach
+        ]
+        return strips[0] if len(strips) == 1 else xp.concat(strips, axis=1)
 
     def blur(values: Array) -> Array:
-        return xp.matmul(xp.matmul(rows, values), across)
+        turned = xp.matrix_transpose(down(values))
+        return xp.matrix_transpose(down(turned))
 
     return blur
 
