@@ -130,8 +130,7 @@ class Subject:
                 raise ArgumentError(
                     f"the explainer {explainer.name!r}",
                     expected="an object that is bound to the model under test",
-                    received=f"an object that holds another {type(bound_model(explainer)).__name__} than the "
-                    f"{type(self.adapter.native).__name__} under test",
+                    received=f"an object that holds another model, a {type(bound_model(explainer)).__name__}",
                     fix="Build the explainer with the very model that you pass to the check.",
                 )
         return resolve_isolation(self.options.isolation, bound=bool(bound))
