@@ -20,7 +20,7 @@ COUNTED = re.compile(r"(\d+) (passed|failed|skipped|error|errors|xfailed)")
 
 @dataclass(frozen=True)
 class Suite:
-    """One process: a folder of tests, and the backend that must be there."""
+    """One process: folders or files of tests, and the backend that must be there."""
 
     name: str
     paths: tuple[str, ...]
@@ -38,6 +38,8 @@ SUITES = (
     Suite("tensorflow", ("tests/on_tensorflow",), "tensorflow"),
     Suite("conformance", ("tests/conformance",), "torch"),
     Suite("together", ("tests/together",), "torch", "torch"),
+    Suite("methods-keras-tensorflow", ("tests/together/test_methods_agree.py",), "keras", "tensorflow"),
+    Suite("methods-keras-jax", ("tests/together/test_methods_agree.py",), "keras", "jax"),
     Suite("bridges", ("tests/bridges",), "torch"),
     Suite("core", ("tests/core",), "none"),
     Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),
@@ -47,7 +49,7 @@ SUITES = (
 def run(suite: Suite) -> tuple[Suite, int, str, float]:
     """The exit code and the output of one suite."""
     start = time.monotonic()
-    paths = [path for path in suite.paths if (ROOT / path).is_dir()]
+    paths = [path for path in suite.paths if (ROOT / path).exists()]
     environment = dict(os.environ, AGNOSTIC_RAND_TEST_BACKEND=suite.backend, TF_CPP_MIN_LOG_LEVEL="3")
     environment.pop("KERAS_BACKEND", None)
     if suite.keras:
@@ -60,7 +62,7 @@ def run(suite: Suite) -> tuple[Suite, int, str, float]:
 def main() -> int:
     """Run the suites that were named, or all; 1 if any failed or ran no test."""
     wanted = [suite for suite in SUITES if not sys.argv[1:] or suite.name in sys.argv[1:]]
-    wanted = [suite for suite in wanted if any((ROOT / path).is_dir() for path in suite.paths)]
+    wanted = [suite for suite in wanted if any((ROOT / path).exists() for path in suite.paths)]
     totals = dict.fromkeys(("passed", "failed", "skipped"), 0)
     lines = []
     broken = not wanted
@@ -74,7 +76,7 @@ def main() -> int:
                 counts[key] += int(number)
             broken = broken or code != 0 or counts["passed"] == 0
             lines.append(
-                f"{suite.name:18} {counts['passed']:5} passed {counts['failed']:3} failed "
+                f"{suite.name:24} {counts['passed']:5} passed {counts['failed']:3} failed "
                 f"{counts['skipped']:3} skipped  {seconds:5.0f} s"
             )
             for key in totals:
