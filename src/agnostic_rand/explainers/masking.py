@@ -155,14 +155,13 @@ class RISE:
                 part = weight * shown.pop(0)
                 total = part if total is None else total + part
         maps = total / (self.masks * self.keep)
-        return maps + xp.zeros_like(inputs) if inputs.ndim < 4 else xp.squeeze(maps, axis=context.channel_axis)
+        return xp.squeeze(maps, axis=context.channel_axis) if inputs.ndim > 2 else maps
 
     def _masks(self, shape: tuple[int, ...], context: ExplanationContext, adapter: ModelAdapter) -> Iterator[Array]:
-        if len(shape) == 4:
-            channels = context.channel_axis % 4
-            height, width = (size for axis, size in enumerate(shape) if axis not in (0, channels))
-        else:
-            height, width = 1, int(np.prod(shape[1:]))
+        channels = context.channel_axis % len(shape) if len(shape) > 2 else len(shape)
+        space = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
+        # Images have two dimensions to mask; sequences, volumes and features are masked along one.
+        height, width = space if len(space) == 2 else (1, int(np.prod(space)))
         rows, columns = min(self.cells, height), min(self.cells, width)
         cell = -(-height // rows), -(-width // columns)
         numbers = context.common_uniform((self.masks, (rows + 1) * (columns + 1) + 2))
@@ -170,6 +169,6 @@ class RISE:
             coarse = (number[2:] < self.keep).reshape(1, rows + 1, columns + 1).astype(np.float32)
             fine = upsampled(coarse, ((rows + 1) * cell[0], (columns + 1) * cell[1]), adapter)
             top, left = int(number[0] * cell[0]), int(number[1] * cell[1])
-            mask = fine[0, top : top + height, left : left + width]
-            full = mask[None].reshape(1, *shape[1:]) if len(shape) != 4 else np.expand_dims(mask[None], channels)
+            mask = fine[:, top : top + height, left : left + width].reshape(1, *space)
+            full = np.expand_dims(mask, channels) if len(shape) > 2 else mask
             yield adapter.asarray(np.ascontiguousarray(full))
