@@ -65,7 +65,7 @@ def logits(net, images):
 def incompleteness(net, images, labels, baseline, steps):
     """How far the maps' sums are from the change of the output, as a share of that change."""
     maps = ar.explain(net, images, labels, IntegratedGradients(steps=steps, baseline=baseline))
-    base = np.broadcast_to(baseline, images.shape).copy()
+    base = np.broadcast_to(np.float32(baseline), images.shape).copy()
     change = chosen_by(net, images, labels) - chosen_by(net, base, labels)
     return np.abs(maps.sum((1, 2, 3)) - change).mean() / np.abs(change).mean()
 
