@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,7 +13,14 @@ from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.random_state import unmoved
 from agnostic_rand_keras.structural_copy import structural_copy
-from agnostic_rand_keras.tree import all_layers, all_variables, declared_fixed, declared_trainable, places
+from agnostic_rand_keras.tree import (
+    all_layers,
+    all_variables,
+    declared_fixed,
+    declared_trainable,
+    places,
+    take_names,
+)
 
 T = TypeVar("T")
 
@@ -39,7 +47,7 @@ def cloned(model: keras.Model, accept: Callable[[keras.Model], T]) -> T:
                 _prove(model, duplicate)
                 return accept(duplicate)
             except Exception as error:  # noqa: BLE001 - a model's own code may raise anything; it is reported below
-                faults.append(f"{type(error).__name__}: {error}")
+                faults.append(f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' …')}")
     raise ModelError(
         f"the model {model.name!r}",
         expected="a model that can be copied object by object, or built anew from get_config()",
@@ -49,12 +57,14 @@ def cloned(model: keras.Model, accept: Callable[[keras.Model], T]) -> T:
 
 
 def _from_config(model: keras.Model) -> keras.Model:
-    if isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth"):
-        duplicate = keras.models.clone_model(model)
-    else:
-        duplicate = type(model).from_config(model.get_config())
+    graph = isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
+    duplicate = keras.models.clone_model(model) if graph else type(model).from_config(model.get_config())
     if not duplicate.built:
         duplicate.build_from_config(model.get_build_config())
+        # Keras builds the layers of a subclassed model, and does not say so; the weights are compared below.
+        duplicate.built = True
+    if not graph:
+        take_names(duplicate, model)
     # Copied, so that keras.Variable objects that were shared in the model must be shared here too.
     pairs = zip(all_variables(model), all_variables(duplicate), strict=True)
     for original, fresh in pairs:

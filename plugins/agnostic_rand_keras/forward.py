@@ -49,7 +49,7 @@ class ForwardPass:
                 f"the output of {self.model.name!r}",
                 expected="one tensor (n, classes)",
                 received=type(outputs).__name__,
-                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)['logits']",
+                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)['logits'].",
             )
         shape = tuple(outputs.shape)
         if len(shape) not in (1, 2):

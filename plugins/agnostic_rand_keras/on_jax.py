@@ -153,7 +153,7 @@ class JaxRuntime:
         count = arrays[0].shape[0]
         given = [_padded(array, missing) for array in arrays]
         results = self._jitted.compiled(name, function)(self._values(), *given)
-        return [result[:count] if missing else result for result in results]
+        return [jnp.asarray(np.asarray(result)[:count]) if missing else result for result in results]
 
 
 class _JittedFunctions:
@@ -234,5 +234,9 @@ def _directions(outputs: Array, targets: Array) -> Array:
 
 
 def _padded(array: Array, missing: int) -> Array:
+    if not missing:
+        return array
+    # On the host: JAX compiles each of these operations anew for each size.
+    held = np.asarray(array)
     # The last sample again: unlike zeros it cannot make a model divide by zero.
-    return jnp.concatenate([array, jnp.repeat(array[-1:], missing, axis=0)]) if missing else array
+    return jnp.asarray(np.concatenate([held, np.repeat(held[-1:], missing, axis=0)]))

@@ -210,10 +210,9 @@ class _TracedFunctions:
         graph = tf.compat.v1.get_default_graph()
 
         def catch(_name: str, output: tf.Tensor) -> tf.Tensor:
-            if output.graph is not graph:
-                raise unreachable(layer, "one inside a loop, such as the cell of a recurrent layer")
-            tape.watch(output)
             caught.append(output)
+            if output.graph is graph:
+                tape.watch(output)
             return output
 
         with tf.GradientTape() as tape:
@@ -222,6 +221,8 @@ class _TracedFunctions:
             selected = _selected(outputs, targets)
         if not caught:
             raise unreachable(layer, "no such tensor in the forward pass")
+        if caught[-1].graph is not graph:
+            raise unreachable(layer, "one inside a loop, such as the cell of a recurrent layer")
         gradient = tape.gradient(selected, caught[-1])
         if gradient is None:
             raise unreachable(layer, "an output that is not used")

@@ -69,12 +69,14 @@ def batch_statistics(
         InputError: A layer saw a single value of each feature.
     """
     norms = normalizations(forward.model)
-    seen: list[list[tuple[Array, Array]]] = [[] for _ in norms]
+    seen: list[list[tuple[Array, Array, int]]] = [[] for _ in norms]
     mapping = [] if values is None else list(zip(forward.variables, values, strict=True))
     with keras.StatelessScope(state_mapping=mapping) as scope, ExitStack() as stack:
         for norm, by_batch, moments in zip(norms, chosen, seen, strict=True):
             stack.enter_context(intercepted(norm, partial(_normalized, scope, norm, by_batch, moments)))
         forward.called(inputs)
+        # Not from inside of the layer: Keras would wrap the error into one of its own.
+        _refuse_single_values(norms, seen)
         return [value for norm, moments in zip(norms, seen, strict=True) for value in _means(norm, moments)]
 
 
@@ -82,14 +84,15 @@ def _normalized(
     scope: keras.StatelessScope,
     norm: keras.layers.BatchNormalization,
     by_batch: bool | Array,
-    seen: list[tuple[Array, Array]],
+    seen: list[tuple[Array, Array, int]],
     call: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
     held = [(norm.moving_mean, norm.moving_mean.value), (norm.moving_variance, norm.moving_variance.value)]
-    moments = _moments(args[0] if args else kwargs["inputs"], norm.axis, kwargs.get("mask"))
-    seen.append(moments)
+    inputs = args[0] if args else kwargs["inputs"]
+    moments = _moments(inputs, norm.axis, kwargs.get("mask"))
+    seen.append((*moments, int(np.prod(inputs.shape)) // int(inputs.shape[norm.axis])))
     for (variable, value), moment in zip(held, moments, strict=True):
         scope.add_update((variable, ops.where(by_batch, ops.cast(moment, variable.dtype), value)))
     output = call(*args, **kwargs)
@@ -103,13 +106,6 @@ def _moments(inputs: Array, axis: int, mask: Array | None) -> tuple[Array, Array
         inputs, "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else "float32"
     )
     axes = [i for i in range(len(values.shape)) if i != axis % len(values.shape)]
-    if np.prod([values.shape[i] for i in axes]) == 1:
-        raise InputError(
-            "the inputs for statistics='recalibrate'",
-            expected="more than one value for each feature, so that there is a variance",
-            received="a single one",
-            fix="Pass more samples, or use statistics='reset'.",
-        )
     if mask is None:
         mean, variance = ops.moments(values, axes)
         return mean, variance
@@ -120,8 +116,19 @@ def _moments(inputs: Array, axis: int, mask: Array | None) -> tuple[Array, Array
     return ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,))
 
 
-def _means(norm: keras.layers.BatchNormalization, seen: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _refuse_single_values(norms: Sequence[keras.Layer], seen: Sequence[Sequence[tuple[Array, Array, int]]]) -> None:
+    for norm, calls in zip(norms, seen, strict=True):
+        if any(count == 1 for _, _, count in calls):
+            raise InputError(
+                "the inputs for statistics='recalibrate'",
+                expected="more than one value for each feature, so that there is a variance",
+                received=f"a single one that reaches {norm.name!r}",
+                fix="Pass more samples, or use statistics='reset'.",
+            )
+
+
+def _means(norm: keras.layers.BatchNormalization, seen: list[tuple[Array, Array, int]]) -> tuple[Array, Array]:
     if not seen:
         return norm.moving_mean.value, norm.moving_variance.value
-    means, variances = zip(*seen, strict=True)
+    means, variances, _ = zip(*seen, strict=True)
     return sum(means) / len(means), sum(variances) / len(variances)

@@ -62,6 +62,19 @@ def all_variables(model: keras.Layer) -> tuple[keras.Variable, ...]:
     return tuple({id(v): v for v in (*own, *seed_states(model))}.values())
 
 
+def take_names(duplicate: keras.Layer, model: keras.Layer) -> None:
+    """Name all layers and variables as those of the model are: Keras counts on with names that it makes.
+
+    Args:
+        duplicate: Has the same layers and variables in the same order.
+        model: Whose names are taken.
+    """
+    for fresh, original in zip(all_layers(duplicate), all_layers(model), strict=True):
+        fresh.name = original.name
+    for own, other in zip(all_variables(duplicate), all_variables(model), strict=True):
+        own._path = other.path
+
+
 def distinct(name: str, taken: set[str]) -> str:
     """The name, with a number where another has it already; it is taken afterwards."""
     candidate, number = name, 0

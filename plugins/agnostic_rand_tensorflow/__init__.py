@@ -36,12 +36,6 @@ def _is_keras3(model: Any) -> bool:
 
 
 def _open(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_tensorflow.legacy_keras import is_layer
+    from agnostic_rand_tensorflow.opening import adapter_type
 
-    if is_layer(model):
-        from agnostic_rand_tensorflow.keras_adapter import LegacyKerasAdapter
-
-        return LegacyKerasAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
-    from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
-
-    return TensorFlowAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+    return adapter_type(model)(model, forward=request.forward, example_inputs=request.example_inputs)

@@ -242,4 +242,5 @@ class TensorFlowAdapter:
 
 def _host_copy(variable: tf.Variable) -> HostArray:
     value = tf.cast(variable, tf.float32) if variable.dtype is tf.bfloat16 else variable
-    return np.array(value.numpy())
+    # A copy already; one number comes as a scalar.
+    return np.asarray(value.numpy())

@@ -88,7 +88,7 @@ class _Walker:
         self.owners[path] = owner
         if is_layer(owner):
             self._visit_layer(owner, path)
-        elif _is_keras3(owner):
+        elif is_modern_layer(owner):
             self._visit_keras3(owner, path)
         else:
             self._visit_object(owner, path)
@@ -181,7 +181,8 @@ def _is_owner(thing: Any) -> bool:
     return isinstance(thing, Trackable) and not no_owner and not is_metric(thing)
 
 
-def _is_keras3(thing: Any) -> bool:
+def is_modern_layer(thing: Any) -> bool:
+    """Whether it is a layer or a model of Keras 3."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(thing, keras.layers.Layer)
 

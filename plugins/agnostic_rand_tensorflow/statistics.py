@@ -44,13 +44,10 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
         seen.setdefault(name, []).append((mean.numpy(), unbiased))
         return proceed()
 
-    eager = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
     try:
         with hooked(norms, normalize_by_batch):
             run()
     finally:
-        tf.config.run_functions_eagerly(eager)
         for name, (mean, variance) in saved.items():
             norms[name].moving_mean.assign(mean)
             norms[name].moving_variance.assign(variance)

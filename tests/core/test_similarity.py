@@ -107,3 +107,13 @@ def test_independent_noise_scores_zero_with_the_spread_of_784_pixels() -> None:
     scores = spearman(a, b)
     assert scores.mean() == pytest.approx(0, abs=4 * 784**-0.5 / 20)
     assert scores.std() == pytest.approx(784**-0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("levels", [0, 3, 500])
+def test_long_rows_of_single_precision_are_ranked_as_scipy_does(levels: int) -> None:
+    a, b = (np.random.default_rng(seed).standard_normal((3, 5000)).astype(np.float32) for seed in (1, 2))
+    if levels:
+        a, b = np.round(a * levels / 3), np.round(b * levels / 3)
+    b[0, ::7], b[1, ::5], b[2, :3] = -0.0, 0.0, (np.inf, -np.inf, np.float32(1e-40))
+    expected = [stats.spearmanr(x, y)[0] for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(spearman(a, b), expected, atol=1e-12)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +36,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{Path(__file__).parent.name}: not run (set KERAS_BACKEND to a backend)")
 
 
+@pytest.fixture(autouse=True)
+def _cheap_initializers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Weights of new models drawn on the host, but where initializers are what is tested."""
+    from keras_cases import cheap_initializers
+
+    if request.path.stem in ("test_keras_native_init", "test_keras_conformance"):
+        yield
+        return
+    with cheap_initializers():
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _cheap_compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _cheap_compute() -> Iterator[None]:
     """One thread, as threads that wait for each other cost more than they save on small nets; what JAX
-    compiled once is not compiled again."""
+    compiled once is not compiled again, nor in the next run."""
     import torch
 
     threads = torch.get_num_threads()
@@ -45,7 +59,9 @@ def _cheap_compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if os.environ["KERAS_BACKEND"] == "jax":
         import jax
 
-        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+        if jax.config.jax_compilation_cache_dir is None:
+            folder = Path(tempfile.gettempdir()) / f"agnostic-rand-compiled-{getpass.getuser()}"
+            jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     yield

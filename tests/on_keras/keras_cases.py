@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+import pytest
+from keras import initializers, layers, ops
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.testing import Case, Facts, Native
@@ -23,8 +26,44 @@ def host(value: Any) -> HostArray:
 
 
 def outputs_of(model: keras.Model, inputs: HostArray) -> HostArray:
+    if keras.backend.backend() == "jax":
+        return host(_compiled(model)(inputs)).astype(np.float64)
     with keras.StatelessScope():
         return host(model(ops.convert_to_tensor(inputs), training=False)).astype(np.float64)
+
+
+def _compiled(model: keras.Model) -> Any:
+    """A call of the model in one jitted function: each operation by itself is compiled by itself."""
+    import jax
+
+    if id(model) not in _COMPILED:
+
+        @jax.jit
+        def called(values: list[Any], x: Any) -> Any:
+            with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
+                return model(x, training=False)
+
+        # The model is kept, so that its id stays its own.
+        _COMPILED[id(model)] = model, called
+    return lambda x: _COMPILED[id(model)][1]([v.value for v in model.variables], x)
+
+
+_COMPILED: dict[int, tuple[keras.Model, Any]] = {}
+
+
+@contextmanager
+def cheap_initializers() -> Iterator[None]:
+    """Weights of a new model drawn on the host: JAX compiles each initializer for each shape."""
+
+    def drawn(self: Any, shape: Any, dtype: Any = None) -> Any:
+        values = np.random.default_rng(int(np.prod(shape))).normal(0, 0.3, shape)
+        return ops.convert_to_tensor(values.astype("float32"), dtype=dtype or "float32")
+
+    kinds = (initializers.VarianceScaling, initializers.RandomNormal, initializers.RandomUniform)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (*kinds, initializers.TruncatedNormal, initializers.OrthogonalInitializer):
+            patch.setattr(kind, "__call__", drawn)
+        yield
 
 
 def parameters_of(model: keras.Model) -> list[HostArray]:
@@ -151,16 +190,30 @@ class Dictionary(keras.Model):
         return {"logits": self.head(ops.relu(self.hidden(x)))}
 
 
+def shared() -> keras.Model:
+    """A layer that is called twice, and dense layers along several axes."""
+    twice = layers.Dense(6, activation="relu", name="twice")
+    inputs = keras.Input((5, 6))
+    x = layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de", name="mix")(twice(twice(inputs)))
+    x = layers.EinsumDense("abde,def->abf", (None, 3), bias_axes="f", name="head")(layers.ReLU()(x))
+    return biased(keras.Model(inputs, layers.GlobalAveragePooling1D()(x), name="shared"))
+
+
 def tokens() -> keras.Model:
     inputs = keras.Input((4,), dtype="int32")
     x = layers.Embedding(11, 5, name="table")(inputs)
-    x = layers.GRU(6, name="second")(layers.LSTM(6, return_sequences=True, unit_forget_bias=False, name="first")(x))
+    x = layers.LSTM(6, unit_forget_bias=False, name="memory")(x)
     return keras.Model(inputs, layers.Dense(3, name="head")(x), name="tokens")
 
 
 def keras_cases() -> list[Case]:
     """New models, always with the same weights."""
     keras.utils.set_random_seed(3)
+    with cheap_initializers():
+        return _cases()
+
+
+def _cases() -> list[Case]:
     return [
         Case(
             "mlp",
@@ -207,6 +260,16 @@ def keras_cases() -> list[Case]:
             ),
             native=NATIVE,
         ),
+        Case(
+            "shared",
+            shared(),
+            _inputs(5, 6),
+            facts=Facts(
+                order=("twice", "mix", "head"),
+                axes={"mix/kernel": ("in", "out", "out2"), "head/kernel": ("in", "in2", "out")},
+            ),
+            native=NATIVE,
+        ),
         Case("tokens", tokens(), np.arange(32).reshape(8, 4) % 11, native=NATIVE),
         Case("single", biased(_dense(1)), _inputs(5), facts=Facts(parameter_count=6), native=NATIVE),
         Case(
@@ -233,14 +296,17 @@ def built(model: keras.Model, *shape: int) -> keras.Model:
 
 
 def biased(model: keras.Model) -> keras.Model:
-    """The model with weights that are not those of a fresh one."""
+    """The model with weights that are not those of a fresh one, the same each time and on each backend."""
     rng = np.random.default_rng(1)
     for v in model.weights:
         shape = tuple(int(n) for n in v.shape)
-        if v.name in ("bias", "beta", "moving_mean"):
-            v.assign(rng.normal(0, 0.3, shape).astype("float32"))
-        elif v.name in ("gamma", "moving_variance", "factor"):
+        if v.name in ("gamma", "moving_variance", "factor"):
             v.assign(rng.uniform(0.5, 2, shape).astype("float32"))
+        elif "kernel" in v.name:
+            spread = (2 / max(int(np.prod(shape[:-1])), 1)) ** 0.5
+            v.assign(rng.normal(0, spread, shape).astype("float32"))
+        elif v.name != "alpha":
+            v.assign(rng.normal(0, 0.3, shape).astype("float32"))
     return model
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from keras_cases import Dictionary, Tied, Transformer, built, residual
+from keras_cases import Dictionary, Tied, Transformer, built, host, residual
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ModelError
@@ -51,8 +51,8 @@ APPLICATIONS = {
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_applications_are_covered_completely(name, monkeypatch):
     # Weights that need no drawing: what they hold does not matter here.
-    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
-    monkeypatch.setattr(keras.initializers.TruncatedNormal, "__call__", zeros)
+    for kind in ("VarianceScaling", "TruncatedNormal"):
+        monkeypatch.setattr(getattr(keras.initializers, kind), "__call__", zeros)
     side, _ = APPLICATIONS[name]
     model = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=10)
     expect_all_covered(model)
@@ -62,6 +62,23 @@ def test_applications_are_covered_completely(name, monkeypatch):
     assert roles == {"kernel"}
     statistics = [layer for layer in adapter.layers() if layer.statistics]
     assert [layer.kind for layer in statistics] == ["BatchNormalization"] * len(statistics)
+
+
+def test_a_full_randomization_leaves_no_parameter_of_an_application_trained():
+    """MobileNetV2, the smallest of them with depthwise kernels."""
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10, alpha=0.35)
+    rng = np.random.default_rng(0)
+    for v in model.weights:
+        v.assign(rng.uniform(0.5, 1.5, tuple(v.shape)).astype("float32"))
+    adapter = ar.adapt(model)
+    strategy = ar.FullRandomization()
+    plan = strategy.plan(adapter.layers())
+    assert plan.steps[-1].coverage == 1.0
+    held = {id(v): host(v) for v in model.weights}
+    copy = strategy.randomize(model, seed=0)
+    for old, new in zip(model.weights, copy.weights, strict=True):
+        np.testing.assert_array_equal(host(old), held[id(old)])
+        assert np.mean(host(new) == host(old)) < 0.01, new.path
 
 
 def zeros(self, shape, dtype=None):

@@ -16,7 +16,7 @@ from torch.nn import functional
 import agnostic_rand as ar
 from agnostic_rand.adapters import HostArray
 
-SEED = 11
+SEED, GROUPS = 11, 2
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 SD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
@@ -74,10 +74,10 @@ def explainers() -> dict[str, object]:
     }
 
 
-def scores(model: object, x: HostArray, y: HostArray, names: list[str]) -> dict[str, HostArray]:
+def scores(model: object, x: HostArray, y: HostArray, names: list[str], batch: int = 50) -> dict[str, HostArray]:
     """By explainer, Spearman of a cascade `(draws, steps, samples)`."""
-    strategy = ar.CascadingRandomization(groups=3)
-    metric = ar.ModelRandomizationMetric(model, x, y, randomization_strategy=strategy, batch_size=50, seed=SEED)
+    strategy = ar.CascadingRandomization(groups=GROUPS)
+    metric = ar.ModelRandomizationMetric(model, x, y, randomization_strategy=strategy, batch_size=batch, seed=SEED)
     return {name: metric.run(explainers()[name]).scores["spearman"] for name in names}
 
 
@@ -95,6 +95,8 @@ def main(data: Path, output: str) -> None:
     found = {f"float32 {name}": s for name, s in scores(model, channels_first, y, list(explainers())).items()}
     few = channels_first[:20].astype(np.float64)
     found |= {f"float64 {name}": s for name, s in scores(model.double(), few, y[:20], ["saliency"]).items()}
+    with torch.no_grad():
+        found["outputs"] = model.float()(torch.from_numpy(channels_first)).numpy()
     drawn = ar.adapt(ar.FullRandomization().randomize(model.float(), seed=SEED, example_inputs=channels_first[:1]))
     for place, layer in enumerate(drawn.layers()):
         values = drawn.read(layer.name)

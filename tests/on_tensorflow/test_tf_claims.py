@@ -20,14 +20,14 @@ import agnostic_rand as ar
 from agnostic_rand.adapters import Claim, Registry, hookimpl
 from agnostic_rand.errors import BackendError
 from agnostic_rand_tensorflow import agnostic_rand_claim
-from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
 from agnostic_rand_tensorflow.keras_adapter import LegacyKerasAdapter
+from agnostic_rand_tensorflow.module_adapter import ModuleAdapter
 
 
 def test_modules_and_legacy_keras_models_are_claimed() -> None:
     assert agnostic_rand_claim(MLP()).model_type is tf.Module  # type: ignore[union-attr]
     assert agnostic_rand_claim(functional()).model_type is tf.Module  # type: ignore[union-attr]
-    assert type(ar.adapt(MLP())) is TensorFlowAdapter
+    assert type(ar.adapt(MLP())) is ModuleAdapter
     assert type(ar.adapt(functional())) is LegacyKerasAdapter
     assert {info.name: info.status for info in ar.backends()} == {"tensorflow": "usable"}
 

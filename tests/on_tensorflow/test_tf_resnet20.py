@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ import agnostic_rand as ar
 from agnostic_rand.adapters import ModelAdapter
 
 COUNT, BLOCKS, SEED = 100, 2, 11
+"""As in `torch_reference.py`."""
+
 EXPLAINERS = {
     "saliency": "saliency",
     "gradient_times_input": "gradient_times_input",
@@ -25,14 +26,9 @@ EXPLAINERS = {
 
 
 @pytest.fixture(scope="module")
-def torch_says(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def torch_says(torch_reference: Callable[[], Path]) -> dict[str, np.ndarray]:
     """What the PyTorch backend computes; importing torch after TensorFlow may crash."""
-    output = tmp_path_factory.mktemp("torch") / "reference.npz"
-    script = Path(__file__).with_name("torch_reference.py")
-    command = [sys.executable, str(script), str(test_data), str(output), str(COUNT), str(BLOCKS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    with np.load(output) as arrays:
+    with np.load(torch_reference()) as arrays:
         return dict(arrays)
 
 
@@ -47,8 +43,14 @@ def adapter(net: ResNet20, test_data: Path) -> ModelAdapter:
 
 
 def metric(model: tf.Module, x: np.ndarray, y: np.ndarray) -> ar.ModelRandomizationMetric:
-    strategy = ar.CascadingRandomization(groups=BLOCKS)
-    return ar.ModelRandomizationMetric(model, x, y, randomization_strategy=strategy, batch_size=50, seed=SEED)
+    # In place: what one explainer traced, the next one uses.
+    options = {"randomization_strategy": ar.CascadingRandomization(groups=BLOCKS), "isolation": "in_place"}
+    return ar.ModelRandomizationMetric(model, x, y, batch_size=50, seed=SEED, **options)
+
+
+@pytest.fixture(scope="module")
+def of_images(net: ResNet20, test_data: Path) -> ar.ModelRandomizationMetric:
+    return metric(net, *images(test_data, COUNT))
 
 
 def test_the_network_is_the_published_one(adapter: ModelAdapter, test_data: Path) -> None:
@@ -98,17 +100,19 @@ def test_one_seed_draws_the_weights_that_it_draws_in_torch_bit_for_bit(
 
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_one_seed_gives_the_scores_that_it_gives_in_torch(
-    name: str, net: ResNet20, test_data: Path, torch_says: dict[str, np.ndarray]
+    name: str, of_images: ar.ModelRandomizationMetric, torch_says: dict[str, np.ndarray]
 ) -> None:
-    scores = metric(net, *images(test_data, COUNT)).run(EXPLAINERS[name]).scores["spearman"]
+    scores = of_images.run(EXPLAINERS[name]).scores["spearman"]
     due = torch_says[f"float32 {name}"]
     assert scores.shape == due.shape == (1, BLOCKS, COUNT)
     apart = np.abs(scores - due)
     close = apart < 1e-3
     assert abs((scores - due)[close].mean()) < 1e-5
-    # Rounding turns a ReLU whose input is next to zero on or off: rarely, and in either framework.
-    assert close.mean() >= 0.98
-    assert apart.max() < 1e-2
+    # A ReLU whose input is within rounding of 0 opens in one framework and not in the other: in one sample of
+    # a hundred, by a few thousandths. In float64 there is none, as the next test shows.
+    assert close.mean() >= 0.99
+    assert apart.max() < 5e-3
+    assert abs((scores - due).mean()) < 3e-5
 
 
 def test_without_rounding_every_sample_has_the_score_of_torch(

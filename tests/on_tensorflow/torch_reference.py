@@ -1,6 +1,6 @@
 """The same ResNet-20 and the same metric in PyTorch, run in a process of its own.
 
-Usage: python torch_reference.py FOLDER OUTPUT COUNT BLOCKS
+Usage: python torch_reference.py FOLDER OUTPUT
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 import agnostic_rand as ar
 
+COUNT, BLOCKS, SEED = 100, 2, 11
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 SD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
@@ -63,22 +64,22 @@ EXPLAINERS = {
 
 
 def main() -> None:
-    folder, output, count, blocks = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    folder, output = Path(sys.argv[1]), sys.argv[2]
     model = ResNet20()
     model.load_state_dict(torch.load(folder / "resnet20_cifar10_torch.pth", weights_only=True))
     with np.load(folder / "cifar10_test1000.npz") as data:
-        images = (data["x_test"][:count].astype(np.float32) / 255 - MEAN) / SD
-        y = data["y_test"][:count].astype(np.int64)
+        images = (data["x_test"][:COUNT].astype(np.float32) / 255 - MEAN) / SD
+        y = data["y_test"][:COUNT].astype(np.int64)
     x = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    strategy = ar.CascadingRandomization(groups=blocks)
-    options = {"randomization_strategy": strategy, "batch_size": 50, "seed": 11}
+    strategy = ar.CascadingRandomization(groups=BLOCKS)
+    options = {"randomization_strategy": strategy, "batch_size": 50, "seed": SEED}
     metric = ar.ModelRandomizationMetric(model, x, y, **options)
     results = {f"float32 {name}": metric.run(given).scores["spearman"] for name, given in EXPLAINERS.items()}
     double = ar.ModelRandomizationMetric(copy.deepcopy(model).double(), x.astype(np.float64), y, **options)
     results["float64 saliency"] = double.run("saliency").scores["spearman"]
     adapter = ar.adapt(model, example_inputs=x[:1])
     results["outputs"] = adapter.to_numpy(adapter.predict(adapter.asarray(x)))
-    random = ar.FullRandomization().randomize(model, seed=11, example_inputs=x[:1])
+    random = ar.FullRandomization().randomize(model, seed=SEED, example_inputs=x[:1])
     drawn = ar.adapt(random, example_inputs=x[:1])
     for place, layer in enumerate(drawn.layers()):
         values = drawn.read(layer.name)

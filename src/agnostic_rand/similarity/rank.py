@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace, device, is_jax_array
+import numpy as np
+from array_api_compat import array_namespace, device, is_jax_array, is_numpy_array
 
-from agnostic_rand.adapters import Array
+from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.similarity.row_blocks import by_rows
 from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape, undefined_where
+
+# Rows at least so long are sorted by packed keys.
+_LONG = 2048
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,24 @@ def _ranks_among(xp: Any, rows: Array, kept: Array, count: Array) -> Array:
 def _flat_order(xp: Any, rows: Array) -> Array:
     """What sorts each row, as positions among all elements: several gathers share them."""
     n, k = rows.shape
-    order = xp.argsort(rows, axis=1, stable=False)
+    order = _packed_order(rows) if _can_be_packed(rows) else xp.argsort(rows, axis=1, stable=False)
     first_of_row = xp.reshape(xp.arange(n, dtype=order.dtype, device=device(rows)) * k, (n, 1))
     return xp.reshape(order + first_of_row, (-1,))
+
+
+def _can_be_packed(rows: Array) -> bool:
+    return is_numpy_array(rows) and rows.dtype == np.float32 and rows.shape[1] >= _LONG
+
+
+def _packed_order(rows: HostArray) -> HostArray:
+    """What sorts long rows: values and places in one integer each, which NumPy sorts faster than it argsorts."""
+    bits = np.ascontiguousarray(rows).view(np.int32)
+    # The bits of negative numbers count backwards: turned over, they sort as the numbers do.
+    ascending = (bits ^ ((bits >> 31) | np.int32(-(2**31)))).view(np.uint32)
+    keys = (ascending.astype(np.uint64) << np.uint64(32)) | np.arange(rows.shape[1], dtype=np.uint64)
+    keys.sort(axis=1)
+    order: HostArray = (keys & np.uint64(2**32 - 1)).astype(np.int64)
+    return order
 
 
 def _gathered(xp: Any, rows: Array, order: Array) -> Array:
