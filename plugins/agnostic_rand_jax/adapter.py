@@ -146,8 +146,6 @@ class JaxAdapter(ABC):
 
     def _by_layer(self, found: Values, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """Estimated statistics as the core asks for them."""
-        for name in layers:
-            self._held(name)
         estimates = {}
         for layer in self._layers:
             keys = {statistic.name: self._keys[layer.name][statistic.name] for statistic in layer.statistics}
@@ -155,6 +153,10 @@ class JaxAdapter(ABC):
             if layer.name in layers and known:
                 estimates[layer.name] = known
         return estimates
+
+    def _refuse_unknown(self, layers: Sequence[str]) -> None:
+        for name in layers:
+            self._held(name)
 
     def _held(self, layer: str) -> dict[str, str]:
         if layer not in self._keys:

@@ -63,7 +63,8 @@ class BareAdapter(ImmutableAdapter):
         # JAX flattens a dictionary by its sorted names.
         shown = {} if jaxpr is None else deduced_meanings(jaxpr, sorted(values))
         leaves = [
-            _leaf(key, self._tree.paths[key], values[key], source.roles, shown.get(key, UNKNOWN)) for key in declared
+            _leaf(key, self._tree.paths[key], values[key], source.roles, shown.get(key, UNKNOWN))
+            for key in declared
         ]
         self._shell = shell
         super().__init__(leaves, self._outputs, jaxpr, model, values)

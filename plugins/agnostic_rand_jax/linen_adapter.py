@@ -106,6 +106,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
+        self._refuse_unknown(layers)
         chosen = frozenset(layers)
         function = self._compiled.function(
             ("statistics", chosen), lambda: lambda values, x: self._linen.estimated(values, x, chosen)

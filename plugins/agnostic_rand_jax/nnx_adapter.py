@@ -106,6 +106,7 @@ class NnxAdapter(LayerGradients, JaxAdapter):
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
+        self._refuse_unknown(layers)
         owners = tuple(self._owners[name] for name in layers if name in self._owners)
         function = self._compiled.function(
             ("statistics", owners), lambda: lambda values, x: self._model.estimated(values, x, owners)

@@ -49,7 +49,9 @@ if TYPE_CHECKING:
         Reinitialize,
         Uniform,
     )
+    from agnostic_rand_jax import jax_model
 
+_PLUGIN_HOMES = {"jax_model": "agnostic_rand_jax"}
 _SUBMODULES = ("adapters", "errors", "explainers", "similarity", "testing")
 _HOMES = {
     "sanity_check": "check",
@@ -126,6 +128,7 @@ __all__ = [
     "errors",
     "explain",
     "explainers",
+    "jax_model",
     "sanity_check",
     "similarity",
 ]
@@ -134,6 +137,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"agnostic_rand.{name}")
+    if name in _PLUGIN_HOMES:
+        value = getattr(importlib.import_module(_PLUGIN_HOMES[name]), name)
+        globals()[name] = value
+        return value
     if name in _HOMES:
         value = getattr(importlib.import_module(f"agnostic_rand.{_HOMES[name]}"), name)
         globals()[name] = value

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
 from agnostic_rand.adapters import registry
+
+# Programs with JAX's default generator take most of the time that compiling takes, in a suite that draws a
+# little in many shapes. Nothing in the backend depends on which generator it is.
+os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -128,7 +128,7 @@ class Equinox(eqx.Module):
 
 def nnx_model(folder: Path) -> nnx.Module:
     held = variables(folder)
-    model = Nnx(nnx.Rngs(0))
+    model = nnx.eval_shape(lambda: Nnx(nnx.Rngs(0)))
     for name, part in _parts(model):
         for key, value in {**held["params"][name], **held["batch_stats"].get(name, {})}.items():
             getattr(part, key).set_value(jnp.asarray(value))
@@ -137,7 +137,8 @@ def nnx_model(folder: Path) -> nnx.Module:
 
 def equinox_model(folder: Path) -> tuple[eqx.Module, eqx.nn.State]:
     held = variables(folder)
-    model, state = eqx.nn.make_with_state(Equinox)(jax.random.key(0))
+    model, state = eqx.filter_eval_shape(eqx.nn.make_with_state(Equinox), jax.random.key(0))
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
     places, values = [], []
     for name, part in _parts(model):
         params = held["params"][name]

@@ -59,7 +59,7 @@ def test_a_linen_module_without_its_variables_is_claimed_by_nobody():
 
 def test_linen_variables_without_the_collection_params_are_refused_with_the_fix():
     module, variables = zoo.linen_pair(zoo_linen.Mlp(), zoo.VECTORS)
-    with pytest.raises(ModelError, match=r"the collections 'zz_hidden', 'aa_head'.*\{'params': params\}"):
+    with pytest.raises(ModelError, match=r"the collections 'aa_head', 'zz_hidden'.*\{'params': params\}"):
         ar.adapt((module, variables["params"]))
 
 

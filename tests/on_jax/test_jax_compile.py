@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +44,14 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("explainer", ["saliency", "guided_backprop", ar.explainers.SmoothGrad(samples=5)], ids=str)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "explainer"),
+    [
+        ("nnx", "guided_backprop"),
+        ("linen", "saliency"),
+        ("bare", ar.explainers.SmoothGrad(samples=5)),
+    ],
+)
 def test_one_trace_a_cascade(name, explainer):
     model = MODELS[name]()
     labels = np.arange(8) % 3
@@ -65,6 +73,64 @@ def test_one_trace_a_cascade(name, explainer):
     assert set(CALLS) == {4, 5}
 
 
+@contextmanager
+def compilations() -> Iterator[Counter]:
+    """By the name of the function, how often XLA compiled one meanwhile."""
+    counted: Counter = Counter()
+
+    def note(event: str, _seconds: float, **about: object) -> None:
+        if event.endswith("backend_compile_duration"):
+            counted[str(about["fun_name"])] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield counted
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+
+
+EXPLAINERS = {
+    "saliency": "saliency",
+    "smoothgrad": ar.explainers.SmoothGrad(samples=5),
+    "integrated_gradients": ar.explainers.IntegratedGradients(steps=5),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "explainer", "batch_size"),
+    [
+        ("bare", "smoothgrad", 5),
+        ("bare", "smoothgrad", 64),
+        ("bare", "integrated_gradients", 12),
+        ("equinox_mlp", "integrated_gradients", 5),
+    ],
+)
+def test_each_function_of_the_model_is_compiled_at_most_twice_in_a_run(name, explainer, batch_size):
+    make, inputs = zoo.MODELS[name]
+    explainer = EXPLAINERS[explainer]
+    labels = np.arange(8) % 3
+    with compilations() as counted:
+        metric = ar.ModelRandomizationMetric(
+            make(),
+            inputs,
+            labels,
+            randomization_strategy=ar.CascadingRandomization(),
+            batch_size=batch_size,
+            draws=3,
+            seed=0,
+        )
+        metric.run(explainer)
+        # One shape is that of a batch; the other that of the few samples looked at before the run.
+        assert 1 <= counted["jit(output_and_gradient)"] <= 2
+        assert 1 <= counted["jit(outputs)"] <= 2
+        # The next run fills these few up to a batch. After that nothing is compiled at all: noise, points on a
+        # way and scores have the same shapes in each step and draw.
+        metric.run(explainer)
+        before = dict(counted)
+        metric.run(explainer)
+        assert dict(counted) == before
+
+
 def test_nothing_is_compiled_after_the_first_step():
     apply, params = zoo.bare_pair()
     adapter = ar.adapt((apply, params))
@@ -77,23 +143,14 @@ def test_nothing_is_compiled_after_the_first_step():
         np.asarray(twin.output_and_gradient(x, y)[1])
         np.asarray(twin.predict(x[:3]))
 
-    compiled: list[str] = []
-
-    def note(event: str, _seconds: float, **_: object) -> None:
-        if event.endswith("backend_compile_duration"):
-            compiled.append(event)
-
     step(0)
-    jax.monitoring.register_event_duration_secs_listener(note)
-    try:
+    with compilations() as compiled:
         jax.jit(lambda x: x * 3 + jnp.float32(1))(x)
-        assert compiled, "the listener hears of compilations"
+        assert compiled["jit(<lambda>)"] == 1, "the listener hears of compilations"
         compiled.clear()
         for number in range(1, 4):
             step(number)
         assert not compiled
-    finally:
-        jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_other_weights_give_other_numbers_from_the_same_compilation():

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import zoo
 import zoo_equinox
 import zoo_linen
 import zoo_nnx
@@ -56,7 +57,7 @@ def nnx_case(name: str, model: nnx.Module, inputs: np.ndarray, **facts: Any) -> 
 class TestNnx(AdapterConformance):
     def make_cases(self) -> list[Case]:
         tied = zoo_nnx.Tied(nnx.Rngs(2))
-        evaluating = zoo_nnx.Cnn(nnx.Rngs(1))
+        evaluating = zoo_nnx.Normed(nnx.Rngs(1))
         evaluating.eval()
         return [
             nnx_case(
@@ -75,7 +76,7 @@ class TestNnx(AdapterConformance):
                 order=("conv", "norm", "depthwise", "head"),
                 axes={"conv/kernel": ("h", "w", "in", "out"), "depthwise/kernel": ("h", "w", "in", "out")},
             ),
-            nnx_case("evaluating", evaluating, IMAGES),
+            nnx_case("evaluating", evaluating, VECTORS, order=("hidden", "norm", "head")),
             nnx_case(
                 "tied",
                 tied,
@@ -92,8 +93,7 @@ def linen_case(name: str, module: Any, inputs: np.ndarray, **facts: Any) -> Case
         outputs=lambda m, x: np.asarray(m[0].apply(m[1], jnp.asarray(x))),
         parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(m[1]["params"])],
     )
-    variables = module.init(KEY, inputs)
-    return Case(name, (module, variables), inputs, facts=Facts(**facts), native=native)
+    return Case(name, zoo.linen_pair(module, inputs), inputs, facts=Facts(**facts), native=native)
 
 
 class TestLinen(AdapterConformance):
@@ -145,12 +145,11 @@ class TestEquinox(AdapterConformance):
             ),
             equinox_case(
                 "cnn",
-                zoo_equinox.Cnn(KEY),
+                normed(KEY),
                 CHANNELS_FIRST,
-                order=("conv", "depthwise", "head"),
-                axes={"conv/weight": ("out", "in", "h", "w"), "conv/bias": ("out", "h", "w")},
+                order=("conv", "norm", "head"),
+                axes={"conv/weight": ("out", "in", "h", "w"), "head/weight": ("out", "in")},
             ),
-            equinox_case("normed", normed(KEY), CHANNELS_FIRST, order=("conv", "norm", "head")),
             equinox_case(
                 "tied",
                 zoo_equinox.Tied(KEY),
@@ -186,9 +185,9 @@ class TestBare(AdapterConformance):
         )
         params = init(KEY)
         roles = {"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}
-        facts = Facts(order=("0", "1"))
+        # Of the pair the traced call shows them, of the model they are given.
         axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)})
         return [
-            Case("pair", (apply, params), VECTORS, facts=facts, native=native),
+            Case("pair", (apply, params), VECTORS, facts=axes, native=native),
             Case("model", jax_model(apply, params, init=init, roles=roles), VECTORS, facts=axes, native=native),
         ]

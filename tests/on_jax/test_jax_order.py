@@ -121,3 +121,32 @@ def test_linen_scan_over_layers_keeps_its_place():
     assert [layer.name for layer in adapter.layers()] == ["z_first", "m/Dense_0", "a_last"]
     kernel = adapter.layers()[1].parameters
     assert {p.name: p.axes for p in kernel} == {"kernel": ("groups", "in", "out"), "bias": ("groups", "out")}
+
+
+def test_a_vision_transformer_in_linen_and_a_transformer_in_nnx_stand_in_the_order_of_their_forward_pass():
+    attention = ("query", "key", "value", "out")
+    linen_block = (
+        "LayerNorm_0",
+        *(f"MultiHeadDotProductAttention_0/{part}" for part in attention),
+        "LayerNorm_1",
+        "Dense_0",
+        "Dense_1",
+    )
+    # The scale that a block holds itself is the last that is used in Linen's, and before the second half in NNX's.
+    nnx_block = ("norm1", *(f"attention.{part}" for part in attention), None, "norm2", "up", "down")
+    expected = {
+        "linen_vit": [
+            *("patches", "token", "positions"),
+            *(name for i in range(2) for name in (*(f"Block_{i}/{part}" for part in linen_block), f"Block_{i}")),
+            *("norm", "head"),
+        ],
+        "nnx_transformer": [
+            *("embed", "token", "positions"),
+            *(f"blocks.{i}.{part}" if part else f"blocks.{i}" for i in range(2) for part in nnx_block),
+            *("norm", "head"),
+        ],
+    }
+    for name, order in expected.items():
+        adapter, _ = zoo.opened(name)
+        assert adapter.order_source == "traced"
+        assert [layer.name for layer in adapter.layers()] == order

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,13 @@ import resnet20_torch
 
 import agnostic_rand as ar
 
+IMAGES = 100
 JAX_KINDS = ("linen", "nnx", "equinox")
 EXPLAINERS = {
     "saliency": "saliency",
     "gradient_times_input": "gradient_times_input",
-    "integrated_gradients": ar.explainers.IntegratedGradients(steps=3),
+    "integrated_gradients": ar.explainers.IntegratedGradients(steps=2),
+    "smoothgrad": ar.explainers.SmoothGrad(samples=2),
     "guided_backprop": "guided_backprop",
 }
 
@@ -43,13 +47,12 @@ def adapters(models, test_data):
 
 @pytest.mark.parametrize("kind", JAX_KINDS)
 def test_the_converted_model_is_the_same_model(adapters, test_data, kind):
-    images, labels = resnet20.images(test_data, 200)
+    images, _ = resnet20.images(test_data, 20)
     outputs = {
         name: adapters[name].to_numpy(adapters[name].predict(adapters[name].asarray(layout(name, images))))
         for name in ("torch", kind)
     }
     np.testing.assert_allclose(outputs[kind], outputs["torch"], atol=5e-5)
-    assert (outputs[kind].argmax(1) == labels).sum() == (outputs["torch"].argmax(1) == labels).sum()
 
 
 @pytest.mark.parametrize("kind", JAX_KINDS)
@@ -81,39 +84,37 @@ def test_one_seed_writes_the_same_bits(models, adapters, test_data, kind, pertur
 
 
 @pytest.fixture(scope="module")
-def scores(models, test_data):
-    images, labels = resnet20.images(test_data, 100)
-    kept = {}
+def metrics(models, test_data):
+    """One metric for each framework: its compiled functions serve all explainers."""
+    images, labels = resnet20.images(test_data, IMAGES)
+    return {
+        kind: ar.ModelRandomizationMetric(
+            model,
+            layout(kind, images),
+            labels,
+            randomization_strategy=ar.FullRandomization(),
+            # As many as the look at the explainer before a run takes: one compilation serves both.
+            batch_size=4,
+            seed=3,
+        )
+        for kind, model in models.items()
+    }
 
+
+@pytest.fixture(scope="module")
+def scores(metrics):
+    @cache
     def run(kind, explainer):
-        if (kind, explainer) not in kept:
-            metric = ar.ModelRandomizationMetric(
-                models[kind],
-                layout(kind, images),
-                labels,
-                randomization_strategy=ar.CascadingRandomization(groups=2),
-                batch_size=50,
-                seed=3,
-            )
-            kept[kind, explainer] = metric.run(EXPLAINERS[explainer]).scores["spearman"]
-        return kept[kind, explainer]
+        return metrics[kind].run(EXPLAINERS[explainer]).scores["spearman"]
 
     return run
 
 
-@pytest.mark.parametrize(
-    ("kind", "explainer"),
-    [
-        *(("linen", explainer) for explainer in EXPLAINERS),
-        ("nnx", "guided_backprop"),
-        ("equinox", "guided_backprop"),
-    ],
-)
+@pytest.mark.parametrize("kind", JAX_KINDS)
+@pytest.mark.parametrize("explainer", EXPLAINERS)
 def test_one_seed_one_score(scores, kind, explainer):
     ours, theirs = scores(kind, explainer), scores("torch", explainer)
-    assert abs(ours.mean() - theirs.mean()) < 1e-5
-    # In float32 a ReLU whose input is within rounding of zero opens in one framework (or at one batch size
-    # of the same) and not in the other; in float64 all agree to 1e-15.
     apart = np.abs(ours - theirs)
-    assert (apart > 1e-3).mean() <= 0.005
-    assert np.abs((ours - theirs).mean(axis=(0, 1))).max() < 5e-3
+    assert ours.shape == (1, 1, IMAGES)
+    assert abs(ours.mean() - theirs.mean()) < 1e-5
+    assert apart.max() < 1e-3

@@ -16,6 +16,8 @@ import zoo_linen
 import zoo_nnx
 from flax import nnx
 
+import agnostic_rand as ar
+
 RNG = np.random.default_rng(5)
 VECTORS = RNG.standard_normal((8, 6)).astype(np.float32)
 IMAGES = RNG.standard_normal((6, 8, 8, 3)).astype(np.float32)
@@ -25,7 +27,17 @@ KEY = jax.random.key(0)
 
 
 def linen_pair(module: Any, inputs: np.ndarray) -> tuple[Any, dict]:
-    return module, jax.jit(module.init)(KEY, inputs)
+    """The module with variables of moderate size, drawn without compiling its initializers."""
+    rng = np.random.default_rng(1)
+
+    def drawn(path: Any, leaf: Any) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        if any(word in name for word in ("scale", "var", "sigma")):
+            return jnp.asarray(0.5 + rng.random(leaf.shape), leaf.dtype)
+        spread = np.sqrt(leaf.shape[-1] / leaf.size) if leaf.ndim > 1 else 0.1
+        return jnp.asarray(spread * rng.standard_normal(leaf.shape), leaf.dtype)
+
+    return module, jax.tree_util.tree_map_with_path(drawn, jax.eval_shape(module.init, KEY, inputs))
 
 
 @cache
@@ -66,6 +78,17 @@ MODELS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "equinox_tied": (once(lambda: zoo_equinox.Tied(KEY)), VECTORS),
     "bare": (once(bare_pair), VECTORS),
 }
+
+
+@cache
+def _opened(name: str) -> Any:
+    make, inputs = MODELS[name]
+    return ar.adapt(make(), example_inputs=inputs[:1])
+
+
+def opened(name: str) -> tuple[Any, np.ndarray]:
+    """An adapter of a copy of the model, which shares what is compiled with all others, and its inputs."""
+    return _opened(name).clone(), MODELS[name][1]
 
 
 def parameters(model: Any) -> list[np.ndarray]:

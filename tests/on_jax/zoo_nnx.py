@@ -30,6 +30,17 @@ class Cnn(nnx.Module):
         return self.head(self.drop(x))
 
 
+class Normed(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.hidden = nnx.Linear(6, 5, rngs=rngs)
+        self.norm = nnx.BatchNorm(5, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.head = nnx.Linear(5, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.drop(nnx.relu(self.norm(self.hidden(x)))))
+
+
 class Block(nnx.Module):
     def __init__(self, width: int, rngs: nnx.Rngs) -> None:
         self.norm1 = nnx.LayerNorm(width, rngs=rngs)
