@@ -126,7 +126,8 @@ class JaxAdapter(ABC):
                 "inputs",
                 expected="floating-point inputs, which have a gradient",
                 received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training).",
+                fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
+                "the name of their embedding.",
             )
         return self._compiled.output_and_gradient(self.values(), inputs, targets, relu)
 

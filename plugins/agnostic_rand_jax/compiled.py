@@ -45,7 +45,7 @@ class Compiled:
         """The outputs, and the gradient of the targets' outputs by the rule."""
         function = self.function(
             ("gradient", rule),
-            lambda: _differentiated(self._outputs if rule == "standard" else with_rule(self._outputs, rule)),
+            lambda: differentiated(self._outputs if rule == "standard" else with_rule(self._outputs, rule)),
         )
         outputs, gradient = self.over_batch(function, values, inputs, targets)
         return outputs, gradient
@@ -92,8 +92,12 @@ def selected(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.take_along_axis(outputs, targets[:, None], axis=1).sum()
 
 
-def _differentiated(function: Outputs) -> Callable[[Values, Array, Array], tuple[jax.Array, jax.Array]]:
-    def output_and_gradient(values: Values, inputs: Array, targets: Array) -> tuple[jax.Array, jax.Array]:
+def differentiated(
+    function: Callable[[Any, Array], Array],
+) -> Callable[[Any, Array, Array], tuple[jax.Array, jax.Array]]:
+    """The function's outputs, and the gradient of the targets' with respect to its last argument."""
+
+    def output_and_gradient(values: Any, inputs: Array, targets: Array) -> tuple[jax.Array, jax.Array]:
         def score(x: Array) -> tuple[jax.Array, jax.Array]:
             outputs = function(values, x)
             return selected(outputs, targets), outputs

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array
+from agnostic_rand.adapters import Array, ReluRule
 from agnostic_rand_jax.adapter import JaxAdapter
-from agnostic_rand_jax.compiled import Outputs
-from agnostic_rand_jax.taps import gradient_at, tapped_shapes
+from agnostic_rand_jax.arrays import full_precision
+from agnostic_rand_jax.compiled import Compiled, Outputs, Values, differentiated
+from agnostic_rand_jax.relu import with_rule
+from agnostic_rand_jax.taps import from_layer, gradient_at, output_at, tapped_shapes
 
 
 class LayerGradients(JaxAdapter):
@@ -33,3 +38,58 @@ class LayerGradients(JaxAdapter):
         function = self._compiled.function(("layer", layer), lambda: gradient_at(self._tapped(), layer))
         output, gradient = self._compiled.over_batch(function, self.values(), inputs, targets)
         return output, gradient
+
+    def from_layer(self, inputs: Array, layer: str) -> JaxFromLayer:
+        """The model from a part's output on."""
+        return JaxFromLayer(self.values(), self._compiled, self._tapped, inputs, layer)
+
+
+@dataclass(frozen=True)
+class JaxFromLayer:
+    """A model from a part on, on one batch.
+
+    Args:
+        values: The model's arrays.
+        compiled: The model's functions.
+        tapped: The model with taps on its parts.
+        inputs: The batch `(n, ...)`.
+        layer: The part's name.
+
+    Raises:
+        UnknownNameError: There is no such part.
+        ModelError: It does not run once in a forward pass.
+    """
+
+    values: Values
+    compiled: Compiled
+    tapped: Callable[[], Outputs]
+    inputs: Array
+    layer: str
+
+    @property
+    def output(self) -> jax.Array:
+        """What the part puts out, in full precision."""
+        function = self.compiled.function(("output", self.layer), lambda: output_at(self.tapped(), self.layer))
+        output: jax.Array = self.compiled.over_batch(function, self.values, self.inputs)[0]
+        return full_precision(output)
+
+    def predict(self, output: Array) -> jax.Array:
+        """The model's outputs where the part puts out `output`."""
+        function = self.compiled.function(("from", self.layer), lambda: from_layer(self.tapped(), self.layer))
+        outputs: jax.Array = function((self.values, self._copies(output)), output)
+        return outputs
+
+    def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> jax.Array:
+        """The gradient with respect to `output`."""
+
+        def made() -> Callable[..., tuple[jax.Array, jax.Array]]:
+            rest = from_layer(self.tapped(), self.layer)
+            return differentiated(rest if relu == "standard" else with_rule(rest, relu))
+
+        function = self.compiled.function(("gradient from", self.layer, relu), made)
+        gradient: jax.Array = function((self.values, self._copies(output)), output, targets)[1]
+        return gradient
+
+    def _copies(self, output: Array) -> jax.Array:
+        repeats = output.shape[0] // self.inputs.shape[0]
+        return jnp.tile(self.inputs, (repeats, *[1] * (self.inputs.ndim - 1)))

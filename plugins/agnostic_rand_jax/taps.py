@@ -93,6 +93,57 @@ def gradient_at(function: Outputs, layer: str) -> Callable[[Values, Array, Array
     return output_and_gradient
 
 
+def output_at(function: Outputs, layer: str) -> Callable[[Values, Array], jax.Array]:
+    """A function `(values, inputs) -> output of the layer`, which must run once; else `ModelError` when traced."""
+
+    def output(values: Values, inputs: Array) -> jax.Array:
+        program = flattened(jax.make_jaxpr(function)(values, inputs), through_remat=True)
+        place = _only_place(program, layer)
+        seen: list[jax.Array] = []
+
+        def handle(position: int, step: Step, given: list[Any]) -> Sequence[Any]:
+            if position == place:
+                seen.append(given[0])
+            return as_it_is(step, given)
+
+        evaluated(program, [*jax.tree.leaves(values), inputs], handle)
+        return seen[0]
+
+    return output
+
+
+def from_layer(function: Outputs, layer: str) -> Callable[[tuple[Values, Array], Array], jax.Array]:
+    """A function `((values, inputs), output of the layer) -> outputs` of the model from a layer on."""
+
+    def outputs(given: tuple[Values, Array], output: Array) -> jax.Array:
+        values, inputs = given
+        program = flattened(jax.make_jaxpr(function)(values, inputs), through_remat=True)
+        place = _only_place(program, layer)
+
+        def handle(position: int, step: Step, passed: list[Any]) -> Sequence[Any]:
+            return [output.astype(passed[0].dtype)] if position == place else as_it_is(step, passed)
+
+        (made,) = evaluated(program, [*jax.tree.leaves(values), inputs], handle)
+        result: jax.Array = made
+        return result
+
+    return outputs
+
+
+def _only_place(program: Program, layer: str) -> int:
+    places = [i for i, step in enumerate(program.steps) if _layer(step) == layer]
+    if not places:
+        raise unknown_name("layer", layer, dict.fromkeys(n for s in program.steps if (n := _layer(s))))
+    if len(places) > 1:
+        raise ModelError(
+            f"the layer {layer!r}",
+            expected="a layer that runs once in a forward pass",
+            received=f"{len(places)} calls",
+            fix="Name another layer.",
+        )
+    return places[0]
+
+
 def _shifted(program: Program, arguments: Sequence[Any], place: int, shift: Array) -> tuple[jax.Array, jax.Array]:
     seen: list[jax.Array] = []
 
