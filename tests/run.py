@@ -40,6 +40,7 @@ SUITES = (
     Suite("together", ("tests/together",), "torch", "torch"),
     Suite("methods-keras-tensorflow", ("tests/together/test_methods_agree.py",), "keras", "tensorflow"),
     Suite("methods-keras-jax", ("tests/together/test_methods_agree.py",), "keras", "jax"),
+    Suite("checks", ("tests/checks",), "torch", "torch"),
     Suite("bridges", ("tests/bridges",), "torch"),
     Suite("core", ("tests/core",), "none"),
     Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),

@@ -23,6 +23,7 @@ from agnostic_rand.errors import InputError, ModelError, unknown_name
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.cloning import cloned
 from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
 from agnostic_rand_keras.interception import output_shapes
 from agnostic_rand_keras.inventory import take_inventory
 from agnostic_rand_keras.native_init import initialized
@@ -60,6 +61,7 @@ class KerasAdapter:
         self._owners = inventory.owners
         self._forward = ForwardPass(model, all_variables(model), forward)
         self._runtime = open_runtime(self._forward)
+        self._starts = LayerStarts(self._forward)
         self._dtype = _input_dtype(self._layers)
         self._example: Array = None
         self.channel_axis = _channel_axis(model)
@@ -143,7 +145,8 @@ class KerasAdapter:
                 "inputs",
                 expected="floating-point inputs, which have a gradient",
                 received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training).",
+                fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
+                "the name of their embedding.",
             )
         return self._runtime.output_and_gradient(inputs, targets, relu)
 
@@ -159,6 +162,10 @@ class KerasAdapter:
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
         """The last output of the layer of that path, and the gradient with respect to it."""
         return self._runtime.layer_gradient(inputs, targets, layer)
+
+    def from_layer(self, inputs: Array, layer: str) -> KerasFromLayer:
+        """The model from the output of the layer of that path on."""
+        return KerasFromLayer(self._starts, self._runtime, inputs, layer)
 
     def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], Array | None]]:
         """Foreign code may call the model; its forward pass over `inputs` is noted."""

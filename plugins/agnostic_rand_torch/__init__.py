@@ -6,7 +6,6 @@ This module imports no framework; the adapter is loaded when a model is opened.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,18 +21,6 @@ def agnostic_rand_claim(model: Any) -> Claim | None:
     if torch is None or not isinstance(model, torch.nn.Module):
         return None
     return Claim(backend="torch", model_type=torch.nn.Module, open=partial(_open, model), api_version=1)
-
-
-@hookimpl
-def agnostic_rand_explainers() -> dict[str, Callable[[], Any]]:
-    """Name relevance propagation by its rule."""
-    return {f"lrp_{rule}": partial(_relevance, rule) for rule in ("epsilon", "zplus", "alpha1_beta0")}
-
-
-def _relevance(rule: Any) -> Any:
-    from agnostic_rand_torch.relevance import LRP
-
-    return LRP(rule)
 
 
 def _open(model: Any, request: OpenRequest) -> ModelAdapter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CheckResult:
     """The scores of one explainer in one check.
 
@@ -25,7 +25,7 @@ class CheckResult:
         check: The check's name.
         explainer: The explainer's name.
         dimensions: What the axes of every score array are, in order, each with its values, such
-            as `{"level": (0.1, 0.2), "sample": (0, 1, 2)}`. The last is `"sample"`.
+            as `{"level": (0.1, 0.2), "sample": (0, 1, 2)}`. `"sample"`, where there is one, is last.
         scores: By measure, arrays of these dimensions in float64; NaN where undefined.
         meaning: In one sentence, what a high score says.
         seed: The root of all randomness.
@@ -49,6 +49,11 @@ class CheckResult:
             array.flags.writeable = False
         for name in ("dimensions", "scores", "settings", "versions"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings cannot be pickled; the constructor makes them anew.
+        values = [getattr(self, one.name) for one in fields(self)]
+        return type(self), tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
 
     @property
     def undefined(self) -> dict[str, int]:

@@ -116,6 +116,13 @@ class RandomizationResult:
             ...
             agnostic_rand.errors.InsensitiveError: ...
         """
+        if measure in self.settings.get("distances", ()):
+            raise ArgumentError(
+                f"measure={measure!r}",
+                expected="a similarity",
+                received="a distance, whose larger scores mean less alike",
+                fix="Pass for example measure='spearman'.",
+            )
         survived = float(self.mean(measure)[-1])
         if not abs(survived) <= max_similarity:
             raise InsensitiveError(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.errors import missing_extra, unknown_name
 from agnostic_rand.results import RandomizationResult
-from agnostic_rand.statistics import Floors, Verdict
+from agnostic_rand.statistics import Floors, Information, Informative, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Informative: TypeAlias = Literal["informative", "uninformative", "unknown"]
 
 NECESSARY = (
     "A sensitive explanation depends on the weights. That is necessary, not sufficient: it may still be wrong, "
@@ -36,6 +34,9 @@ class ExplainerReport:
         random_logit: The scores against another class, or `None` where there is none.
         faithfulness: The probabilities as patches are blurred, or `None` for inputs that are no images.
         findings: What should be known about the explainer, in words.
+        by_step: For each step from the top, whether more than half of the explanation survived it.
+        information: Why it is informative or not, or `None` where that is unknown.
+        likeness: By control, the mean score of the trained model's maps with the control's.
     """
 
     name: str
@@ -47,6 +48,9 @@ class ExplainerReport:
     random_logit: CheckResult | None
     faithfulness: CheckResult | None
     findings: tuple[str, ...]
+    by_step: tuple[Verdict, ...] = ()
+    information: Information | None = None
+    likeness: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class SanityReport:
         versions: Of this library, Python, NumPy and the framework.
         estimated_seconds: How long the run was expected to take.
         seconds: How long it took.
+        decay: By order, the model's own accuracy, agreement and output correlation at each step.
     """
 
     explainers: tuple[ExplainerReport, ...]
@@ -68,6 +73,7 @@ class SanityReport:
     versions: Mapping[str, str]
     estimated_seconds: float
     seconds: float
+    decay: Mapping[str, CheckResult] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ExplainerReport:
         for explainer in self.explainers:
@@ -92,6 +98,7 @@ class SanityReport:
             "versions": dict(self.versions),
             "estimated_seconds": self.estimated_seconds,
             "seconds": self.seconds,
+            "decay": {order: result.to_dict() for order, result in self.decay.items()},
             "explainers": [_explainer_dict(explainer) for explainer in self.explainers],
         }
 
@@ -112,6 +119,7 @@ class SanityReport:
             for check in (explainer.random_logit, explainer.faithfulness):
                 if check is not None:
                     frames.append(check.to_dataframe())
+        frames += [one.to_dataframe().assign(check=f"decay_{order}") for order, one in self.decay.items()]
         return pd.concat(frames, ignore_index=True)
 
 
@@ -122,6 +130,9 @@ def _explainer_dict(explainer: ExplainerReport) -> dict[str, Any]:
         "verdict": asdict(explainer.verdict),
         "informative": explainer.informative,
         "floors": {name: asdict(floors) for name, floors in explainer.floors.items()},
+        "by_step": [asdict(verdict) for verdict in explainer.by_step],
+        "information": None if explainer.information is None else asdict(explainer.information),
+        "likeness": dict(explainer.likeness),
         "findings": list(explainer.findings),
         "cascades": {order: result.to_dict() for order, result in explainer.cascades.items()},
         "random_logit": None if explainer.random_logit is None else explainer.random_logit.to_dict(),

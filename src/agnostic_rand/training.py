@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from agnostic_rand.adapters import HostArray, ModelAdapter, SupportsTraining, require
 from agnostic_rand.arguments import real_number, whole_number
+from agnostic_rand.errors import ArgumentError
 from agnostic_rand.weights import Purpose, Streams
 
 
@@ -47,7 +48,13 @@ class TrainingOptions:
         whole_number("epochs", self.epochs, least=1, example=100)
         whole_number("batch_size", self.batch_size, least=1, example=50)
         real_number("learning_rate", self.learning_rate, least=0, example=1e-3, above=True)
-        real_number("stop_at_accuracy", self.stop_at_accuracy, least=0, example=0.99, above=True)
+        if real_number("stop_at_accuracy", self.stop_at_accuracy, least=0, example=0.99, above=True) > 1:
+            raise ArgumentError(
+                "stop_at_accuracy",
+                expected="a share in (0, 1]",
+                received=repr(self.stop_at_accuracy),
+                fix="Pass for example stop_at_accuracy=0.99.",
+            )
 
 
 EpochCallback: TypeAlias = Callable[[int, TrainingHistory], None]

@@ -12,7 +12,7 @@ import agnostic_rand as ar
 from agnostic_rand.errors import ArgumentError, ExplanationError
 
 library("zennit.attribution")
-from agnostic_rand_torch.relevance import LRP
+from agnostic_rand.explainers import LRP
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.standard_normal((4, 6)).astype(np.float32)
@@ -90,7 +90,7 @@ def test_nets_that_compute_outside_of_modules_are_refused():
             return self.head(torch.relu(x @ self.weight))
 
     for net in (Residual(), Functional()):
-        with pytest.raises(ExplanationError, match="where 1 is due"):
+        with pytest.raises(ExplanationError, match="where 1 is the most"):
             ar.explain(net, INPUTS, LABELS, "lrp_epsilon")
 
 

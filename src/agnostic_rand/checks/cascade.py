@@ -72,6 +72,7 @@ def randomize_and_explain(
         "excluded": list(plan.excluded),
         "draws": draws,
         "measures": {measure.name: repr(measure.form) for measure in measures},
+        "distances": [measure.name for measure in measures if measure.distance],
         "unchanged_layers": list(unchanged),
         "unchanged_parameters": list(kept),
         **subject.described(explainers),

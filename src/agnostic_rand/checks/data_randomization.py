@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, ModelAdapter, adapt
+from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import real_number
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.fitting import described_measures, fitting_measures
 from agnostic_rand.checks.pairs import compared_models
+from agnostic_rand.checks.retraining import Fit, Retrained, accuracy_of, fresh_copy, retrained
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, InputError
-from agnostic_rand.explainers import ExplainerLike
+from agnostic_rand.explainers import ExplainerLike, bound_model
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
-from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
-from agnostic_rand.targets import best_class, check_labels, outputs_of
-from agnostic_rand.training import TrainingHistory, TrainingOptions, train
-from agnostic_rand.weights import FullRandomization, Purpose, Randomizer, Streams
-
-Fit: TypeAlias = Callable[[Any, HostArray, HostArray], Any]
-"""`fit(model, inputs, labels) -> trained model`; `model` is a re-initialized copy."""
+from agnostic_rand.similarity import MeasureLike
+from agnostic_rand.targets import check_labels, outputs_of
+from agnostic_rand.training import TrainingOptions
+from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()
 _DEFAULT_TRAINING = TrainingOptions()
@@ -32,8 +30,10 @@ _DEFAULT_TRAINING = TrainingOptions()
 class DataRandomization:
     """How alike the maps of the model and of one that learned permuted labels are; lower depends more.
 
-    A copy with fresh weights is trained on the same inputs with their labels permuted once, until
-    it has memorized them. It is refused where it has not: then nothing can be compared.
+    A copy with fresh weights is trained on the same inputs with their labels permuted once, until it
+    has memorized them; it is refused where it has not, because then nothing can be compared. The
+    same fresh weights are trained on the true labels too: what two trainings alike have in common is
+    the ceiling of the score. It cannot tell whether a map is right.
 
     Args:
         model: The model that was trained on the true labels.
@@ -41,11 +41,17 @@ class DataRandomization:
         targets: As in `ModelRandomizationMetric`.
         train_inputs: The training set `(m, ...)`.
         train_labels: Its true labels `(m,)`.
-        fit: Your own training function; by default the library's (Adam, cross entropy).
+        fit: Your own training function `fit(model, inputs, labels)`, which returns the trained model,
+            or a pair of it and its history `{"loss": [...], "accuracy": [...]}`; by default the
+            library's training (Adam, cross entropy).
         training: How the library's is run.
-        least_accuracy: What the accuracy on the permuted labels must reach.
+        least_accuracy: What the accuracy on the permuted labels must reach, in [0, 1].
+        ceiling: Whether the fresh weights are trained on the true labels too.
         measures: How maps are compared.
         options: How the model is run.
+
+    Raises:
+        ArgumentError: `least_accuracy` is not in [0, 1].
 
     Source: Adebayo et al. 2018, section 5.2; the accuracy of 95 % is the paper's.
     """
@@ -58,14 +64,23 @@ class DataRandomization:
     fit: Fit | None = None
     training: TrainingOptions = _DEFAULT_TRAINING
     least_accuracy: float = 0.95
-    measures: tuple[str | Measure | Pairwise, ...] = ("spearman", "spearman_abs")
+    ceiling: bool = True
+    measures: tuple[MeasureLike, ...] = ("spearman", "spearman_abs")
     options: RunOptions = _DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
-        real_number("least_accuracy", self.least_accuracy, least=0, example=0.95)
+        if real_number("least_accuracy", self.least_accuracy, least=0, example=0.95) > 1:
+            raise ArgumentError(
+                "least_accuracy",
+                expected="a share in [0, 1]",
+                received=repr(self.least_accuracy),
+                fix="Pass for example least_accuracy=0.95.",
+            )
 
     def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The scores by sample; the trained model's accuracies and history are in `settings`.
+        """The scores by labels (`"permuted"`, `"true"`: the ceiling) and sample.
+
+        The accuracies and histories of both trainings are in `settings`.
 
         Args:
             explainer: As in `ModelRandomizationMetric.evaluate`; not one that is bound to a model.
@@ -78,41 +93,61 @@ class DataRandomization:
         return self.run_all([explainer])[0]
 
     def run_all(self, explainers: list[ExplainerLike]) -> tuple[CheckResult, ...]:
-        """As `run`, for several explainers; the model is trained once."""
+        """As `run`, for several explainers; the models are trained once."""
         resolved = [self.options.explainer(explainer) for explainer in explainers]
+        for one in resolved:
+            if bound_model(one) is not None:
+                raise ArgumentError(
+                    f"the explainer {one.name!r}",
+                    expected="an explainer that takes any model",
+                    received="an object that is bound to one",
+                    fix="Pass a function f(model, inputs, targets) that builds the object.",
+                )
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        data = self._training_data(subject)
-        permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(data[1])
+        measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
+        x, true = self._training_data(subject)
+        permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(true)
         with subject.working([]) as working:
-            other, history = self._trained(subject, working, data[0], permuted)
-            accuracy = _accuracy(other, data[0], permuted, self.options.batch_size)
-            self._refuse_unlearned(accuracy)
-            results = []
-            for explainer in resolved:
-                scores = compared_models(
-                    subject, subject.adapter, other, explainer, resolve_measures(self.measures)
-                )
-                results.append(
-                    CheckResult(
-                        check="data_randomization",
-                        explainer=explainer.name,
-                        dimensions={"sample": tuple(range(len(subject.samples)))},
-                        scores=scores,
-                        meaning="a high score says that the map hardly depends on the labels that were learned",
-                        seed=subject.streams.seed,
-                        settings={
-                            "permuted_label_accuracy": accuracy,
-                            "true_label_accuracy": _accuracy(
-                                subject.adapter, data[0], data[1], self.options.batch_size
-                            ),
-                            "history": None if history is None else asdict(history),
-                            "labels_changed": float(np.mean(permuted != data[1])),
-                            **subject.described([]),
-                        },
-                        versions=subject.versions(),
-                    )
-                )
-        return tuple(results)
+            others = {"permuted": self._trained(subject, working, x, permuted)}
+            self._refuse_unlearned(others["permuted"].accuracy)
+            if self.ceiling:
+                others["true"] = self._trained(subject, working, x, true)
+            settings = {
+                "permuted_label_accuracy": others["permuted"].accuracy,
+                "permuted_test_accuracy": _test_accuracy(subject, others["permuted"].adapter),
+                "true_label_accuracy": accuracy_of(subject.adapter, x, true, self.options.batch_size),
+                "histories": {labels: other.history for labels, other in others.items()},
+                "retrained_accuracies": {labels: other.accuracy for labels, other in others.items()},
+                "labels_changed": float(np.mean(permuted != true)),
+                "measures": described_measures(measures),
+                **subject.described([]),
+            }
+            found = [
+                [
+                    compared_models(subject, subject.adapter, other.adapter, one, measures)
+                    for other in others.values()
+                ]
+                for one in resolved
+            ]
+        return tuple(
+            CheckResult(
+                check="data_randomization",
+                explainer=one.name,
+                dimensions={"labels": tuple(others), "sample": tuple(range(len(subject.samples)))},
+                scores={m.name: np.stack([part[m.name] for part in parts]) for m in measures},
+                meaning="a high score under permuted labels says that the map hardly depends on what was learned",
+                seed=subject.streams.seed,
+                settings=settings,
+                versions=subject.versions(),
+                findings=left_out,
+            )
+            for one, parts in zip(resolved, found, strict=True)
+        )
+
+    def _trained(self, subject: Subject, working: ModelAdapter, inputs: HostArray, labels: HostArray) -> Retrained:
+        # Both trainings start from the same weights and see the samples in the same order.
+        copy, streams = fresh_copy(subject, working)
+        return retrained(subject, copy, inputs, labels, self.fit, self.training, streams)
 
     def _training_data(self, subject: Subject) -> tuple[HostArray, HostArray]:
         data: Samples = read_samples(self.train_inputs, self.train_labels, subject.adapter)
@@ -134,45 +169,19 @@ class DataRandomization:
             )
         return data.inputs, data.targets
 
-    def _trained(
-        self, subject: Subject, working: ModelAdapter, inputs: HostArray, labels: HostArray
-    ) -> tuple[ModelAdapter, TrainingHistory | None]:
-        copy = working.clone()
-        plan = FullRandomization().plan(copy.layers())
-        # Other weights than the cascade's: a training starts from a draw of its own.
-        streams = Streams(subject.streams.derived_seed(Purpose.TRAINING, 0, 2))
-        with Randomizer(copy, plan, streams, trained=subject.adapter) as randomizer:
-            randomizer.apply(draw=0, step=0)
-        if self.fit is None:
-            return copy, train(copy, inputs, labels, self.training, streams)
-        other = adapt(
-            self.fit(copy.native, inputs, labels),
-            backend=self.options.backend,
-            example_inputs=inputs[:1],
-            forward=self.options.forward,
-        )
-        if other.framework != subject.adapter.framework:
-            raise ArgumentError(
-                "fit",
-                expected=f"a function that returns a {subject.adapter.framework!r} model",
-                received=f"a {other.framework!r} model",
-                fix="Return the model that was given, trained.",
-            )
-        return other, None
-
     def _refuse_unlearned(self, accuracy: float) -> None:
         if accuracy < self.least_accuracy:
             raise InputError(
                 "the training on permuted labels",
-                expected=f"an accuracy of at least {self.least_accuracy:.2f} on them",
+                expected=f"an accuracy of at least {self.least_accuracy:.2f} on them, so that they are learned",
                 received=f"{accuracy:.3f}",
                 fix="Train longer (training=TrainingOptions(epochs=...)), on fewer samples, or a larger model.",
             )
 
 
-def _accuracy(adapter: ModelAdapter, inputs: HostArray, labels: HostArray, batch_size: int) -> float:
-    right = 0
-    for start in range(0, len(inputs), batch_size):
-        outputs = outputs_of(adapter, adapter.asarray(inputs[start : start + batch_size]))
-        right += int((adapter.to_numpy(best_class(outputs)) == labels[start : start + batch_size]).sum())
-    return right / len(inputs)
+def _test_accuracy(subject: Subject, other: ModelAdapter) -> float | None:
+    """The accuracy on what is explained, which is about chance after permuted labels; `None` without labels."""
+    labels = subject.samples.targets
+    if labels is None:
+        return None
+    return accuracy_of(other, subject.samples.inputs, labels, subject.options.batch_size)

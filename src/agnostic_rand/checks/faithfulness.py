@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from agnostic_rand.activation import with_activation
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.patch_grid import PatchGrid
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import Explainer, ExplainerLike
@@ -20,6 +20,11 @@ from agnostic_rand.explainers.folding import chosen_outputs, folded
 from agnostic_rand.explaining import ExplainedBatch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm
+from agnostic_rand.targets import outputs_of
+from agnostic_rand.weights import Purpose
+
+FAITHFULNESS_STEPS = 30
+"""How many patches are blurred, as in the paper."""
 
 _DEFAULT_OPTIONS = RunOptions()
 _ABSOLUTE = MapForm("absolute", "sum")
@@ -30,7 +35,8 @@ class Faithfulness:
     """The class's probability while the map's highest patches are blurred one by one; lower is more faithful.
 
     Patches are ranked by the sum of absolute attributions, and blurred from the highest on; the
-    score is the mean softmax probability of the class over these steps. It depends on what a
+    score is the mean softmax probability of the class over these steps. Of patches that a map does
+    not tell apart, the first of one random order are blurred first. The score depends on what a
     blurred patch means to the model, and does not say whether a map is right.
 
     Args:
@@ -40,7 +46,8 @@ class Faithfulness:
             the paper).
         patch: The side of a patch in pixels; by default 15 at 224 px and in proportion.
         steps: How many patches are blurred, at most all.
-        options: How the model is run; its activation is always a softmax here.
+        options: How the model is run. What is explained is what the other checks explain; the
+            probability is a softmax of the outputs, but for a model that puts out probabilities.
 
     Source: Binder et al. 2023, appendix A.1.
     """
@@ -49,7 +56,7 @@ class Faithfulness:
     inputs: ArrayLike
     targets: ArrayLike = None
     patch: int | None = None
-    steps: int = 30
+    steps: int = FAITHFULNESS_STEPS
     options: RunOptions = _DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
@@ -64,7 +71,7 @@ class Faithfulness:
             explainer: As in `ModelRandomizationMetric.evaluate`.
 
         Raises:
-            InputError: The inputs are no images.
+            InputError: The inputs are no images, or the model has a single output.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
@@ -72,20 +79,41 @@ class Faithfulness:
 
 
 def faithfulness_of(
-    subject: Subject, explainer: Explainer, *, patch: int | None = None, steps: int = 30
+    subject: Subject,
+    explainer: Explainer,
+    *,
+    patch: int | None = None,
+    steps: int = FAITHFULNESS_STEPS,
+    noise: int = -1,
 ) -> CheckResult:
-    """The check on a subject that was read already; see `Faithfulness`."""
-    grid = _Grid.of(subject.samples.inputs, subject.channel_axis, patch)
+    """The check on a subject that was read already; see `Faithfulness`.
+
+    Args:
+        subject: The model and the data.
+        explainer: The method.
+        patch: As in `Faithfulness`.
+        steps: As in `Faithfulness`.
+        noise: Another number gives explainers that draw noise another noise.
+    """
+    grid = PatchGrid.of(subject.samples.inputs, subject.channel_axis, patch)
     steps = min(steps, grid.count)
     curve = np.full((steps, len(subject.samples)), np.nan)
     with subject.working([explainer]) as working:
-        adapter = with_activation(working, "softmax")
-        labels = subject.fixed_targets(adapter)
+        explained = subject.activated(working)
+        labels = subject.fixed_targets(working)
+        judged, activation = _with_probabilities(working, subject)
+        ties = subject.streams.generator(Purpose.FLOOR, 1).permutation(grid.count)
         batches = explained_batches(
-            adapter, explainer, subject.samples.inputs, labels, subject.context(), "the trained model"
+            explained,
+            explainer,
+            subject.samples.inputs,
+            labels,
+            replace(subject.context(), draw=noise),
+            "the trained model",
         )
         for batch in batches:
-            curve[:, batch.rows] = _curve(adapter, batch, subject, grid, steps)
+            order = _order(explained, batch, grid, ties)
+            curve[:, batch.rows] = _curve(judged, batch, subject, grid, order[:, :steps])
     return CheckResult(
         check="faithfulness",
         explainer=explainer.name,
@@ -93,65 +121,54 @@ def faithfulness_of(
         scores={"probability": curve},
         meaning="a low score says that the output depends on what the map points at",
         seed=subject.streams.seed,
-        settings={"patch": grid.side, "steps": steps, **subject.described([explainer])},
+        settings={
+            "patch": grid.side,
+            "steps": steps,
+            "blur": grid.box,
+            "probability": activation,
+            **subject.described([explainer]),
+        },
         versions=subject.versions(),
     )
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Patches that do not overlap; those at the far edges may be smaller."""
-
-    side: int
-    rows: int
-    columns: int
-    height: int
-    width: int
-    channel_axis: int
-
-    @classmethod
-    def of(cls, inputs: HostArray, channel_axis: int, patch: int | None) -> _Grid:
-        if inputs.ndim not in (3, 4):
-            raise InputError(
-                "inputs",
-                expected="images (n, h, w) or with channels",
-                received=f"shape {inputs.shape}",
-                fix="Faithfulness by blurred patches is defined for images only.",
-            )
-        axis = channel_axis % 4 if inputs.ndim == 4 else 0
-        height, width = (n for i, n in enumerate(inputs.shape) if i not in (0, axis))
-        side = max(1, round(15 * min(height, width) / 224)) if patch is None else min(patch, height, width)
-        return cls(side, -(-height // side), -(-width // side), height, width, axis)
-
-    @property
-    def count(self) -> int:
-        return self.rows * self.columns
-
-    def sums(self, maps: HostArray) -> HostArray:
-        """The sum over each patch, `(n, count)`."""
-        full = np.zeros((maps.shape[0], self.rows * self.side, self.columns * self.side))
-        full[:, : self.height, : self.width] = maps
-        split = full.reshape(-1, self.rows, self.side, self.columns, self.side)
-        sums: HostArray = split.sum(axis=(2, 4)).reshape(len(maps), -1)
-        return sums
-
-    def mask(self, patches: HostArray) -> HostArray:
-        """From patches `(n, count)` to pixels, with an axis for channels where the inputs have one."""
-        pixels = patches.reshape(-1, self.rows, self.columns).repeat(self.side, 1).repeat(self.side, 2)
-        cut = pixels[:, : self.height, : self.width]
-        return np.expand_dims(cut, self.channel_axis) if self.channel_axis else cut
+def _with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAdapter, str]:
+    """The model with outputs that are probabilities, and how they became so."""
+    first = subject.samples.inputs[: subject.options.batch_size]
+    outputs = working.to_numpy(outputs_of(working, working.asarray(first))).astype(np.float64)
+    if outputs.shape[1] < 2:
+        raise InputError(
+            "the model",
+            expected="at least two outputs, of which a softmax makes probabilities",
+            received="a single output",
+            fix="Faithfulness by a class's probability needs a classifier.",
+        )
+    # A second softmax would press all probabilities together.
+    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+        return working, "the model's own outputs"
+    return with_activation(working, "softmax"), "softmax of the outputs"
 
 
-def _curve(adapter: ModelAdapter, batch: ExplainedBatch, subject: Subject, grid: _Grid, steps: int) -> HostArray:
-    maps = adapter.to_numpy(_ABSOLUTE.apply(batch.maps, batch.channel_axis))
-    order = np.argsort(-grid.sums(maps.reshape(-1, grid.height, grid.width)), axis=1, kind="stable")
+def _order(adapter: ModelAdapter, batch: ExplainedBatch, grid: PatchGrid, ties: HostArray) -> HostArray:
+    """The patches of each map from the highest on, `(n, count)`."""
+    # Images (n, h, w) have no channels, though other inputs of three dimensions do.
+    axis = batch.channel_axis if grid.channel_axis else None
+    maps = adapter.to_numpy(_ABSOLUTE.apply(batch.maps, axis))
+    sums = grid.sums(maps.reshape(-1, grid.height, grid.width))
+    order: HostArray = ties[np.argsort(-sums[:, ties], axis=1, kind="stable")]
+    return order
+
+
+def _curve(
+    adapter: ModelAdapter, batch: ExplainedBatch, subject: Subject, grid: PatchGrid, order: HostArray
+) -> HostArray:
     images = subject.samples.inputs[batch.rows].astype(np.float32)
-    blurred = _blurred(images, grid)
+    blurred = grid.blurred(images)
 
     def variants() -> Iterator[Array]:
         hidden = np.zeros((len(images), grid.count), dtype=np.float32)
-        for step in range(steps):
-            np.put_along_axis(hidden, order[:, step : step + 1], 1.0, axis=1)
+        for patches in order.T:
+            np.put_along_axis(hidden, patches[:, None], 1.0, axis=1)
             yield adapter.asarray(images + grid.mask(hidden) * (blurred - images))
 
     def probability(inputs: Array, targets: Array) -> Array:
@@ -159,13 +176,3 @@ def _curve(adapter: ModelAdapter, batch: ExplainedBatch, subject: Subject, grid:
 
     parts = folded(probability, variants(), batch.targets, subject.options.batch_size)
     return np.concatenate([adapter.to_numpy(part) for part in parts])
-
-
-def _blurred(images: HostArray, grid: _Grid) -> HostArray:
-    # A box as wide as a patch, but wide enough to blur where patches are a pixel or two.
-    size = [max(grid.side, 5)] * images.ndim
-    size[0] = 1
-    if grid.channel_axis:
-        size[grid.channel_axis] = 1
-    blurred: HostArray = ndimage.uniform_filter(images, size, mode="nearest")
-    return blurred

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
-from agnostic_rand.arguments import whole_number
+from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike, SmoothGrad
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
@@ -52,6 +53,11 @@ class SmoothMPRT:
     draws: int = 1
     measures: tuple[str, ...] = ("spearman", "spearman_abs")
     options: RunOptions = _DEFAULT_OPTIONS
+
+    def __post_init__(self) -> None:
+        whole_number("samples", self.samples, least=1, example=50)
+        real_number("noise", self.noise, least=0, example=0.1)
+        whole_number("draws", self.draws, least=1, example=3)
 
     def run(self, explainer: ExplainerLike) -> RandomizationResult:
         """The scores of the smoothed explainer over the cascade.
@@ -93,6 +99,15 @@ class EfficientMPRT:
     draws: int = 1
     options: RunOptions = _DEFAULT_OPTIONS
 
+    def __post_init__(self) -> None:
+        if not self.bins:
+            raise ArgumentError(
+                "bins", expected="at least one number of bins", received="none", fix="Pass bins=(100,)."
+            )
+        for count in self.bins:
+            whole_number("bins", count, least=2, example=100)
+        whole_number("draws", self.draws, least=1, example=3)
+
     def run(self, explainer: ExplainerLike) -> RandomizationResult:
         """The rise of complexity, one measure for each number of bins (`complexity_rise_100`, …).
 
@@ -102,11 +117,15 @@ class EfficientMPRT:
         Raises:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        measures = tuple(complexity_rise(whole_number("bins", count, least=2, example=100)) for count in self.bins)
+        measures = tuple(complexity_rise(count) for count in self.bins)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        return randomize_and_explain(
+        result = randomize_and_explain(
             subject, [self.options.explainer(explainer)], FullRandomization(), draws=self.draws, measures=measures
         )[0]
+        if all((scores == 0).all() for scores in result.scores.values()):
+            unchanged = "No map's histogram changed at all: the explainer is not bound to the model, or ignores it."
+            result = replace(result, findings=(*result.findings, unchanged))
+        return result
 
 
 def complexity_rise(bins: int) -> Measure:
@@ -116,6 +135,7 @@ def complexity_rise(bins: int) -> Measure:
         MapForm(),
         prepare=partial(histogram_entropy, bins=bins),
         compare=partial(_rise, bins=bins),
+        distance=True,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from agnostic_rand.arguments import real_number
+from agnostic_rand.adapters import HostArray
+from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
@@ -56,8 +57,10 @@ class ParameterNoise:
         measures: How maps are compared.
         options: How the model is run.
 
+    A draw's noise is the same at every level but for its size, so that a fall is the level's.
+
     Raises:
-        ArgumentError: The noise is not known, or a level is not above 0.
+        ArgumentError: The noise is not known, there is no level, or one is not above 0.
 
     Source: additive noise in a cascade after a course report on the paper; Bykov et al. 2022 (NoiseGrad).
     """
@@ -80,8 +83,13 @@ class ParameterNoise:
                 received=repr(self.noise),
                 fix="Leave it out for noise relative to each parameter's own scale.",
             )
+        if not self.levels:
+            raise ArgumentError(
+                "levels", expected="at least one level", received="none", fix="Pass levels=(0.1, 0.3, 1.0)."
+            )
         for level in self.levels:
             real_number("levels", level, least=0, example=0.1, above=True)
+        whole_number("draws", self.draws, least=1, example=3)
 
     def run(self, explainer: ExplainerLike) -> CheckResult:
         """The scores by level, draw, step of the cascade, and sample.
@@ -118,8 +126,17 @@ class ParameterNoise:
             settings={
                 **first.settings,
                 "noise": self.noise,
-                "output_correlation": [np.nanmean(r.outputs.correlation, axis=0).tolist() for r in results],
+                "strategy": f"top down, {self.noise} noise",
+                "output_correlation": [_mean(r.outputs.correlation).tolist() for r in results],
+                "output_agreement": [_mean(r.outputs.agreement).tolist() for r in results],
             },
             versions=first.versions,
-            findings=first.findings,
+            findings=tuple(dict.fromkeys(finding for result in results for finding in result.findings)),
         )
+
+
+def _mean(values: HostArray) -> HostArray:
+    """Over draws, `(steps,)`; NaN where none is defined."""
+    defined = np.isfinite(values)
+    totals = np.where(defined, values, 0.0).sum(axis=0)
+    return np.where(defined.any(axis=0), totals / np.maximum(defined.sum(axis=0), 1), np.nan)

@@ -9,12 +9,13 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.fitting import described_measures, fitting_measures
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explaining import explain_batch, explained_batches
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+from agnostic_rand.similarity import Measure, Pairwise
 from agnostic_rand.targets import outputs_of
 from agnostic_rand.weights import Purpose
 
@@ -80,8 +81,9 @@ class RandomLogitMetric:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        measures = resolve_measures(_fitting(self.measures, subject))
-        return random_logit_of(subject, self.options.explainer(explainer), self.off_class, measures)
+        measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
+        result = random_logit_of(subject, self.options.explainer(explainer), self.off_class, measures)
+        return replace(result, findings=left_out)
 
 
 def random_logit_of(
@@ -96,13 +98,22 @@ def random_logit_of(
     return CheckResult(
         check="random_logit",
         explainer=explainer.name,
-        dimensions={"off_class": tuple(range(len(others))), "sample": tuple(range(len(labels)))},
+        dimensions={"off_class": _named(off_class, len(others)), "sample": tuple(range(len(labels)))},
         scores=scores,
         meaning="a high score says that the map hardly depends on the class",
         seed=subject.streams.seed,
-        settings={"off_class": off_class, **subject.described([explainer])},
+        settings={
+            "off_class": off_class,
+            "measures": described_measures(measures),
+            **subject.described([explainer]),
+        },
         versions=subject.versions(),
     )
+
+
+def _named(off_class: str, count: int) -> tuple[str, ...]:
+    """What tells the other classes apart: how far they are from the label, all classes in a circle."""
+    return ("drawn",) if off_class == "one" else tuple(f"label + {shift}" for shift in range(1, count + 1))
 
 
 def _other_classes(adapter: ModelAdapter, subject: Subject, labels: HostArray, off_class: str) -> HostArray:
@@ -120,15 +131,6 @@ def _other_classes(adapter: ModelAdapter, subject: Subject, labels: HostArray, o
     rng = subject.streams.generator(Purpose.TARGETS)
     others: HostArray = (labels + rng.integers(1, classes, len(labels))) % classes
     return others[None]
-
-
-def _fitting(measures: tuple[str | Measure | Pairwise, ...], subject: Subject) -> list[str | Measure | Pairwise]:
-    """The measures without those of structure where the inputs are no images."""
-    if subject.samples.inputs.ndim in (3, 4):
-        return list(measures)
-    return [
-        measure for measure in measures if not (isinstance(measure, str) and measure.startswith(("ssim", "hog")))
-    ]
 
 
 def _compared(

@@ -11,12 +11,13 @@ import numpy as np
 
 from agnostic_rand.adapters import adapt
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.fitting import described_measures, fitting_measures
 from agnostic_rand.checks.pairs import compared_models
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.similarity import Measure, Pairwise, resolve_measures
+from agnostic_rand.similarity import Measure, Pairwise
 
 _DEFAULT_OPTIONS = RunOptions()
 
@@ -33,7 +34,7 @@ class Repeatability:
         options: How the models are run.
 
     Raises:
-        ArgumentError: There are fewer than two models.
+        ArgumentError: There are fewer than two models, or one is there twice.
 
     Source: Arun et al. 2021.
     """
@@ -50,6 +51,13 @@ class Repeatability:
                 "models",
                 expected="a list of at least two models",
                 received=f"{len(self.models)}" if isinstance(self.models, Sequence) else repr(type(self.models)),
+                fix="Train the same architecture again from another seed.",
+            )
+        if len({id(model) for model in self.models}) < len(self.models):
+            raise ArgumentError(
+                "models",
+                expected="different models",
+                received="one model twice, which is as alike as can be",
                 fix="Train the same architecture again from another seed.",
             )
 
@@ -69,7 +77,15 @@ class Repeatability:
             adapt(model, backend=self.options.backend, example_inputs=example, forward=self.options.forward)
             for model in self.models
         ]
-        measures = resolve_measures(self.measures)
+        frameworks = sorted({adapter.framework for adapter in adapters})
+        if len(frameworks) > 1:
+            raise ArgumentError(
+                "models",
+                expected="models of one framework",
+                received=" and ".join(map(repr, frameworks)),
+                fix="Train the same architecture again in the same framework.",
+            )
+        measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
         pairs = list(combinations(range(len(adapters)), 2))
         with subject.working([]):
             parts = [compared_models(subject, adapters[i], adapters[j], resolved, measures) for i, j in pairs]
@@ -80,6 +96,11 @@ class Repeatability:
             scores={measure.name: np.stack([part[measure.name] for part in parts]) for measure in measures},
             meaning="a high score says that training alike gives maps alike",
             seed=subject.streams.seed,
-            settings={"models": len(adapters), **subject.described([])},
+            settings={
+                "models": len(adapters),
+                "measures": described_measures(measures),
+                **subject.described([]),
+            },
             versions=subject.versions(),
+            findings=left_out,
         )

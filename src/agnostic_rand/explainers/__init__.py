@@ -16,6 +16,7 @@ from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
 from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
 from agnostic_rand.explainers.masking import RISE, Occlusion
 from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
+from agnostic_rand.explainers.relevance import LRP
 from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
 from agnostic_rand.explainers.resolve import CONTROLS, EXPLAINERS, METHODS, ExplainerLike, resolve_explainer
 from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
@@ -23,6 +24,7 @@ from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, Va
 __all__ = [
     "CONTROLS",
     "EXPLAINERS",
+    "LRP",
     "METHODS",
     "RISE",
     "AtLayer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import plugin_explainers
@@ -23,6 +24,7 @@ from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Sali
 from agnostic_rand.explainers.masking import RISE, Occlusion
 from agnostic_rand.explainers.naming import snake_case
 from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
+from agnostic_rand.explainers.relevance import LRP, RULES
 from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
 from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
 
@@ -58,7 +60,10 @@ CONTROLS: dict[str, Any] = {
 }
 """Maps that explain nothing, by name."""
 
-EXPLAINERS = METHODS | CONTROLS
+RELEVANCE: dict[str, Any] = {f"lrp_{rule}": partial(LRP, rule) for rule in RULES}
+"""Relevance propagation by its rule, for PyTorch where zennit is installed."""
+
+EXPLAINERS = METHODS | RELEVANCE | CONTROLS
 """Everything that has a name."""
 
 

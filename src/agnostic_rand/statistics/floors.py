@@ -22,23 +22,27 @@ class Floors:
         between_draws: Maps of two random models for the same input: what the input alone brings.
             NaN with a single draw.
         ceiling: The trained model explained twice.
+        distance: Whether larger scores mean less alike.
     """
 
     cross_image: float
     shuffled: float
     between_draws: float
     ceiling: float
+    distance: bool = False
 
     @property
     def floor(self) -> float:
-        """The larger of the two floors that owe nothing to the input: what a verdict compares with."""
+        """What a verdict compares with: of the two floors that owe nothing to the input, the nearer to likeness."""
         known = [value for value in (self.cross_image, self.shuffled) if np.isfinite(value)]
-        return max(known) if known else float("nan")
+        if not known:
+            return float("nan")
+        return min(known) if self.distance else max(known)
 
     def normalized(self, score: float) -> float:
         """The score's place between floor (0) and ceiling (1); NaN where they are not apart."""
         span = self.ceiling - self.floor
-        return (score - self.floor) / span if span > 0 else float("nan")
+        return (score - self.floor) / span if (span < 0 if self.distance else span > 0) else float("nan")
 
 
 def measure_floors(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ArgumentError
@@ -19,22 +19,29 @@ class MeanEstimate:
     Args:
         mean: Over all defined scores; NaN where there is none.
         standard_error: Of the mean, draws and samples both counted as random; NaN where unknown.
-        degrees_of_freedom: Satterthwaite's, of Student's distribution of the mean.
+        degrees_of_freedom: Satterthwaite's, of the standard error.
+        parts: The share that draws have in the variance of the mean and its degrees of freedom, then
+            those of samples; empty where there are no draws to tell apart.
     """
 
     mean: float
     standard_error: float
     degrees_of_freedom: float
+    parts: tuple[tuple[float, float], ...] = ()
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The interval that covers the true mean with probability `level`; NaN where unknown."""
+        """The interval that covers the true mean with probability `level`; NaN where unknown.
+
+        Each source of variance is multiplied by the square of Student's quantile at its own
+        degrees of freedom (Graybill & Wang 1980): few draws widen the interval as they must.
+        """
         if not 0 < level < 1:
             raise ArgumentError(
                 "level", expected="a number in (0, 1)", received=repr(level), fix="Pass level=0.95."
             )
         if math.isnan(self.standard_error):
             return math.nan, math.nan
-        reach = float(stats.t.ppf(0.5 + level / 2, self.degrees_of_freedom)) * self.standard_error
+        reach = self._reach((1 - level) / 2)
         return self.mean - reach, self.mean + reach
 
     def probability_above(self, value: float) -> float:
@@ -43,22 +50,50 @@ class MeanEstimate:
             return 1.0
         if self.standard_error == 0:
             return 0.0 if self.mean > value else 1.0
-        distance = (self.mean - value) / self.standard_error
-        return float(stats.t.sf(distance, self.degrees_of_freedom))
+        distance = abs(self.mean - value)
+        tail = self._tail(distance)
+        return tail if self.mean > value else 1 - tail
+
+    @property
+    def limited_by(self) -> str:
+        """What narrows the interval most: more `"draws"` or more `"samples"`."""
+        if len(self.parts) < 2:
+            return "samples"
+        draws, samples = (share * float(special.stdtrit(df, 0.025)) ** 2 for share, df in self.parts)
+        return "draws" if draws > samples else "samples"
+
+    def _reach(self, tail: float) -> float:
+        """How far from the mean the interval reaches that leaves out `tail` on each side."""
+        parts = self.parts or ((1.0, self.degrees_of_freedom),)
+        squares = (share * float(special.stdtrit(df, tail)) ** 2 for share, df in parts)
+        return self.standard_error * math.sqrt(sum(squares))
+
+    def _tail(self, distance: float) -> float:
+        """What `_reach` leaves out on each side where it reaches `distance`."""
+        if self._reach(_SMALLEST_TAIL) <= distance:
+            return 0.0
+        lowest = math.log(_SMALLEST_TAIL)
+        return math.exp(optimize.brentq(lambda t: self._reach(math.exp(t)) - distance, lowest, math.log(0.5)))
+
+
+_SMALLEST_TAIL = 1e-100
 
 
 def estimate_mean(scores: HostArray) -> MeanEstimate:
     """The mean of scores `(draws, samples)`, draws and samples both random and crossed.
 
     The variance of the mean is that of a two-way random-effects model without replication,
-    `(MS_draws + MS_samples - MS_error) / (draws * samples)`, with Satterthwaite's degrees of
-    freedom. It covers better than a crossed bootstrap where draws are few. Samples without a score
-    in some draw are left out of the variance; with a single draw it speaks of samples alone.
+    `(MS_draws + MS_samples - MS_error) / (draws * samples)`. Its interval takes Student's quantile
+    at `draws - 1` degrees of freedom for the part of the draws and at `samples - 1` for the rest:
+    a single quantile at Satterthwaite's degrees of freedom covers 92 % with 3 draws and 50 samples,
+    and 97.5 % where 99.5 % are asked for, as Holm's correction does. Samples without a score in
+    some draw are left out of the variance; with a single draw it speaks of samples alone.
 
     Args:
         scores: NaN where undefined.
 
-    Source: Satterthwaite 1946; Searle, Casella & McCulloch 1992, section 4.
+    Source: Searle, Casella & McCulloch 1992, section 4; Graybill & Wang 1980 (modified large-sample
+    intervals); Satterthwaite 1946.
 
     Example:
         >>> scores = np.random.default_rng(0).normal(0.5, 0.1, (5, 200))
@@ -94,9 +129,15 @@ def _combined(
     total = max(total, square_draws, square_samples)
     if total == 0:
         return MeanEstimate(mean, 0.0, draws * samples - 1)
+    of_draws = square_draws / total
     spread = (
         square_draws**2 / (draws - 1)
         + square_samples**2 / (samples - 1)
         + square_rest**2 / ((draws - 1) * (samples - 1))
     )
-    return MeanEstimate(mean, math.sqrt(total / (draws * samples)), max(1.0, total**2 / spread))
+    return MeanEstimate(
+        mean,
+        math.sqrt(total / (draws * samples)),
+        max(1.0, total**2 / spread),
+        ((of_draws, draws - 1), (1 - of_draws, samples - 1)),
+    )

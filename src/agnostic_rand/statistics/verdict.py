@@ -67,7 +67,47 @@ def judge(
     for estimate, limit, floor, alpha in zip(estimates, limits, floors, levels, strict=True):
         interval = estimate.interval(1 - alpha)
         outcome = _outcome(interval, limit)
-        reason = _reason(outcome, estimate.mean, interval, floor, margin)
+        reason = _reason(outcome, estimate, interval, floor, margin)
+        verdicts.append(Verdict(outcome, reason, estimate.mean, interval, limit))
+    return tuple(verdicts)
+
+
+def judge_step(
+    estimates: Sequence[MeanEstimate],
+    floors: Sequence[Floors],
+    output_correlations: Sequence[float],
+    *,
+    level: float = 0.95,
+) -> tuple[Verdict, ...]:
+    """Verdicts on partly random models: did more than half of the explanation survive?
+
+    Layers that are still trained keep part of every explanation alive, so a floor that owes nothing
+    to the model would be too much to ask. The limit is halfway from the floor to the ceiling. Where
+    the outputs themselves kept a correlation above one half, likeness says nothing: inconclusive.
+
+    Args:
+        estimates: Mean scores, of several explainers and steps.
+        floors: The floors of each.
+        output_correlations: Of the model's outputs with the trained model's, in each one's step;
+            NaN where they became constant.
+        level: One minus the probability of any wrong verdict among all of these (Holm 1979).
+
+    Example:
+        >>> estimates, floors = [MeanEstimate(0.9, 0.01, 100)] * 2, [Floors(0.1, 0.0, 0.0, 1.0)] * 2
+        >>> [verdict.outcome for verdict in judge_step(estimates, floors, [0.1, 0.9])]
+        ['insensitive', 'inconclusive']
+    """
+    limits = [(floor.floor + floor.ceiling) / 2 for floor in floors]
+    p_values = [_p_value(estimate, limit) for estimate, limit in zip(estimates, limits, strict=True)]
+    levels = holm_levels(p_values, 1 - level)
+    verdicts = []
+    for estimate, limit, moved, alpha in zip(estimates, limits, output_correlations, levels, strict=True):
+        interval = estimate.interval(1 - alpha)
+        outcome = _outcome(interval, limit)
+        reason = _step_reason(outcome, estimate, interval, limit)
+        if outcome == "insensitive" and moved > 0.5:
+            outcome = "inconclusive"
+            reason = f"The maps stayed alike, but so did the outputs: their correlation is {moved:.2f}."
         verdicts.append(Verdict(outcome, reason, estimate.mean, interval, limit))
     return tuple(verdicts)
 
@@ -111,13 +151,27 @@ def _outcome(interval: tuple[float, float], limit: float) -> Outcome:
     return "sensitive" if high < limit else "inconclusive"
 
 
-def _reason(outcome: Outcome, mean: float, interval: tuple[float, float], floor: Floors, margin: float) -> str:
+def _reason(
+    outcome: Outcome, estimate: MeanEstimate, interval: tuple[float, float], floor: Floors, margin: float
+) -> str:
     if outcome == "undefined":
         return "There is no score: the maps are constant, or too few to know how their mean varies."
-    span = f"{mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    span = f"{estimate.mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
     limit = f"the floor of {floor.floor:.2f} plus the margin of {margin:.2f}"
     if outcome == "insensitive":
         return f"With random weights the maps still score {span}, above {limit}: they owe much to something else."
     if outcome == "sensitive":
         return f"With random weights the maps score {span}, below {limit}: they depend on the weights."
-    return f"The interval {span} holds {limit}: more samples or draws are needed."
+    return f"The interval {span} holds {limit}: more {estimate.limited_by} are needed."
+
+
+def _step_reason(outcome: Outcome, estimate: MeanEstimate, interval: tuple[float, float], limit: float) -> str:
+    if outcome == "undefined":
+        return "There is no score: the maps are constant, or too few to know how their mean varies."
+    span = f"{estimate.mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    half = f"{limit:.2f}, halfway from the floor to the ceiling"
+    if outcome == "insensitive":
+        return f"The maps still score {span}, above {half}: they hardly depend on what these layers learned."
+    if outcome == "sensitive":
+        return f"The maps score {span}, below {half}: they depend on what these layers learned."
+    return f"The interval {span} holds {half}: more {estimate.limited_by} are needed."

@@ -11,13 +11,14 @@ import numpy as np
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.arguments import real_number
 from agnostic_rand.errors import ArgumentError, CapabilityError, ExplanationError
-from agnostic_rand.explainers import Explainer, ExplanationContext
+from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.explainer import Explainer
 
 Rule: TypeAlias = Literal["epsilon", "zplus", "alpha1_beta0"]
 RULES: tuple[Rule, ...] = ("epsilon", "zplus", "alpha1_beta0")
 
-# Stabilizers and rounding lose this much of the relevance at the most; an addition of two branches doubles it.
-_LOST = 0.02
+# An addition of two branches doubles relevance; stabilizers and rounding change it by less.
+_ROUNDING = 0.02
 _PROBED = 8
 
 
@@ -58,13 +59,6 @@ class LRP:
                 fix="Leave it out for the epsilon rule.",
             )
         real_number("epsilon", self.epsilon, least=0, example=1e-6, above=True)
-        if importlib.util.find_spec("zennit") is None:
-            raise CapabilityError(
-                "LRP()",
-                expected="zennit, which has the rules of relevance",
-                received="no such package",
-                fix="pip install zennit",
-            )
 
     @property
     def name(self) -> str:
@@ -73,16 +67,23 @@ class LRP:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The relevance of each input, shaped like `inputs`; see `Explainer.explain`."""
+        if importlib.util.find_spec("zennit") is None:
+            raise CapabilityError(
+                f"the explainer {self.name!r}",
+                expected="zennit, which has the rules of relevance",
+                received="no such package",
+                fix="pip install zennit",
+            )
         some = slice(_PROBED)
         conserved = adapter.to_numpy(self._by("zplus").explain(adapter, inputs[some], targets[some], context))
         sums = conserved.reshape(conserved.shape[0], -1).sum(axis=1, dtype=np.float64)
-        # All is lost where no product is positive, as for an output that nothing speaks for.
-        wrong = sums[(np.abs(sums - 1) > _LOST) & (np.abs(sums) > _LOST)]
+        # Some is lost where a bias alone makes a value positive, as on a black background; none can be gained.
+        wrong = sums[(sums > 1 + _ROUNDING) | (sums < -_ROUNDING)]
         if wrong.size:
             raise ExplanationError(
                 f"the explainer {self.name!r}",
-                expected="a network of modules that have rules, in which z+ conserves relevance",
-                received=f"a sum of {wrong[0]:.3g} where 1 is due: branches are added, or a layer is no module",
+                expected="a network of modules that have rules, in which z+ makes no relevance",
+                received=f"a sum of {wrong[0]:.3g} where 1 is the most: branches are added, or a layer is no module",
                 fix="Pass a composite of zennit with canonizers for this network instead of the name.",
             )
         return self._by(self.rule).explain(adapter, inputs, targets, context)

@@ -1,0 +1,133 @@
+"""The path from the trained model to one that only guesses, by noise on all weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.checks.retraining import accuracy_of
+from agnostic_rand.checks.subject import Subject
+from agnostic_rand.errors import InputError
+from agnostic_rand.explainers import Explainer
+from agnostic_rand.explaining import explained_batches
+from agnostic_rand.similarity import Measure
+from agnostic_rand.targets import frozen_targets, outputs_of
+from agnostic_rand.weights import FullRandomization, GaussianNoise, MultiplicativeNoise, Perturbation
+
+NOISES: dict[str, Callable[[float], Perturbation]] = {
+    "multiplicative": MultiplicativeNoise,
+    "gaussian_relative": lambda level: GaussianNoise(level, relative=True),
+}
+"""By name, the noise of a level."""
+
+_MOST_DOUBLINGS = 20
+
+
+@dataclass(frozen=True)
+class ChancePath:
+    """One explainer on the way to chance.
+
+    Args:
+        subject: The model and the data.
+        explainer: The method.
+        measure: A similarity.
+        noise: One of `NOISES`.
+        draws: How often noise is drawn; a draw is the same at every level but for its size.
+    """
+
+    subject: Subject
+    explainer: Explainer
+    measure: Measure
+    noise: str
+    draws: int
+
+    def to_chance(self, labels: HostArray) -> tuple[float, dict[str, float]]:
+        """The level at which the model guesses, and the accuracies that were seen on the way.
+
+        Raises:
+            InputError: The model is at chance already, or no noise takes it there.
+        """
+        subject = self.subject
+        size = subject.options.batch_size
+        inputs = subject.samples.inputs
+        accuracies: dict[str, float] = {}
+        classes = int(outputs_of(subject.adapter, subject.adapter.asarray(inputs[:1])).shape[1])
+        chance = 1 / classes
+        # So few samples show no more of a model that guesses.
+        twice_standard_error = 2 * math.sqrt(chance * (1 - chance) / len(labels))
+        bound = chance + max(0.1 * chance, 0.01, twice_standard_error)
+        first = accuracy_of(subject.adapter, inputs, labels, size)
+        accuracies["0"] = first
+        if first <= bound:
+            raise InputError(
+                "the model",
+                expected=f"an accuracy above {bound:.3f} on the inputs, from which noise can take it",
+                received=f"{first:.3f}",
+                fix="Pass a trained model, and the labels of the inputs.",
+            )
+        level = 0.1
+        for _ in range(_MOST_DOUBLINGS):
+            seen = [accuracy_of(model, inputs, labels, size) for model in self._states(level)]
+            accuracies[f"{level:g}"] = float(np.mean(seen))
+            if accuracies[f"{level:g}"] <= bound:
+                return level, accuracies
+            level *= 2
+        raise InputError(
+            "the inputs and labels",
+            expected=f"an accuracy of at most {bound:.3f} under some noise",
+            received=f"{min(accuracies.values()):.3f} under noise of up to {level / 2:g}",
+            fix="Pass more samples, with all classes about equally often.",
+        )
+
+    def changes(self, levels: tuple[float, ...]) -> tuple[HostArray, HostArray]:
+        """By level, draw and sample, the changes of outputs and maps."""
+        subject = self.subject
+        targets = frozen_targets(subject.adapter, subject.samples.inputs, subject.options.batch_size)
+        trained = _probabilities(subject.adapter, subject)
+        with subject.working([self.explainer]) as working:
+            base = [self.measure.prepare(maps) for _, maps in self._maps(working, targets, draw=-1, step=-1)]
+        shape = len(levels), self.draws, len(targets)
+        outputs, changes = np.full(shape, np.nan), np.full(shape, np.nan)
+        for number, level in enumerate(levels):
+            for draw, model in enumerate(self._states(level)):
+                outputs[number, draw] = np.linalg.norm(_probabilities(model, subject) - trained, axis=1)
+                pairs = zip(base, self._maps(model, targets, draw=draw, step=number), strict=True)
+                for prepared, (rows, maps) in pairs:
+                    changes[number, draw, rows] = 1 - model.to_numpy(self.measure.compare(prepared, maps))
+        return outputs, changes
+
+    def _states(self, level: float) -> Iterator[ModelAdapter]:
+        """The model under noise of a level, draw by draw; the same noise at every level but for its size."""
+        strategy = FullRandomization(perturbation=NOISES[self.noise](level))
+        plan = strategy.plan(self.subject.adapter.layers())
+        subject = self.subject
+        with subject.working([self.explainer]) as working, subject.randomizer(working, plan) as randomizer:
+            for draw in range(self.draws):
+                randomizer.apply(draw=draw, step=0)
+                yield working
+            randomizer.restore()
+
+    def _maps(
+        self, model: ModelAdapter, targets: HostArray, *, draw: int, step: int
+    ) -> Iterator[tuple[slice, Array]]:
+        context = replace(self.subject.context(), draw=draw, step=step)
+        adapter, place = self.subject.activated(model), f"noise level {step + 1}, draw {draw}"
+        for batch in explained_batches(
+            adapter, self.explainer, self.subject.samples.inputs, targets, context, place
+        ):
+            yield batch.rows, self.measure.form.apply(batch.maps, batch.channel_axis)
+
+
+def _probabilities(adapter: ModelAdapter, subject: Subject) -> HostArray:
+    size, inputs = subject.options.batch_size, subject.samples.inputs
+    parts = [
+        adapter.to_numpy(outputs_of(adapter, adapter.asarray(inputs[start : start + size])))
+        for start in range(0, len(inputs), size)
+    ]
+    probabilities: HostArray = special.softmax(np.concatenate(parts).astype(np.float64), axis=1)
+    return probabilities

@@ -1,0 +1,110 @@
+"""The same architecture, trained again: by the adapter or by a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agnostic_rand.adapters import HostArray, ModelAdapter, adapt
+from agnostic_rand.checks.subject import Subject
+from agnostic_rand.errors import ArgumentError, BackendError
+from agnostic_rand.targets import best_class, outputs_of
+from agnostic_rand.training import TrainingHistory, TrainingOptions, train
+from agnostic_rand.weights import FullRandomization, Purpose, Randomizer, Streams
+
+Fit: TypeAlias = Callable[[Any, HostArray, HostArray], Any]
+"""`fit(model, inputs, labels) -> trained model`, or `-> (trained model, history)`; `model` is a
+re-initialized copy, a history a mapping of lists such as `{"loss": [...], "accuracy": [...]}`."""
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A model that was trained again.
+
+    Args:
+        adapter: The model.
+        accuracy: On its training data, in [0, 1].
+        history: Lists by what they are of; `None` where a user's function gave none.
+    """
+
+    adapter: ModelAdapter
+    accuracy: float
+    history: dict[str, list[float]] | None
+
+
+def fresh_copy(subject: Subject, working: ModelAdapter) -> tuple[ModelAdapter, Streams]:
+    """A copy with weights as before training, the same in every call, and the streams of its training."""
+    copy = working.clone()
+    plan = FullRandomization().plan(copy.layers())
+    # Other weights than the cascade's: a training starts from a draw of its own.
+    streams = Streams(subject.streams.derived_seed(Purpose.TRAINING, 0, 2))
+    with Randomizer(copy, plan, streams, trained=subject.adapter) as randomizer:
+        randomizer.apply(draw=0, step=0)
+    return copy, streams
+
+
+def retrained(
+    subject: Subject,
+    copy: ModelAdapter,
+    inputs: HostArray,
+    labels: HostArray,
+    fit: Fit | None,
+    options: TrainingOptions,
+    streams: Streams,
+) -> Retrained:
+    """The copy, trained on these data.
+
+    Raises:
+        ArgumentError: `fit` returned no model, or a model of another framework.
+        CapabilityError: The adapter cannot train and there is no `fit`.
+    """
+    history: dict[str, list[float]] | None
+    if fit is None:
+        history = _plain(asdict(train(copy, inputs, labels, options, streams)))
+        other = copy
+    else:
+        other, history = _fitted(subject, copy, inputs, labels, fit)
+    return Retrained(other, accuracy_of(other, inputs, labels, subject.options.batch_size), history)
+
+
+def accuracy_of(adapter: ModelAdapter, inputs: HostArray, labels: HostArray, batch_size: int) -> float:
+    """The share of right predictions, in [0, 1]."""
+    right = 0
+    for start in range(0, len(inputs), batch_size):
+        outputs = outputs_of(adapter, adapter.asarray(inputs[start : start + batch_size]))
+        right += int((adapter.to_numpy(best_class(outputs)) == labels[start : start + batch_size]).sum())
+    return right / len(inputs)
+
+
+def _fitted(
+    subject: Subject, copy: ModelAdapter, inputs: HostArray, labels: HostArray, fit: Fit
+) -> tuple[ModelAdapter, dict[str, list[float]] | None]:
+    returned = fit(copy.native, inputs, labels)
+    history = None
+    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping | TrainingHistory):
+        returned, given = returned
+        history = _plain(asdict(given) if isinstance(given, TrainingHistory) else given)
+    options = subject.options
+    try:
+        other = adapt(returned, backend=options.backend, example_inputs=inputs[:1], forward=options.forward)
+    except BackendError as error:
+        raise _no_model(subject, f"{type(returned).__name__}") from error
+    if other.framework != subject.adapter.framework:
+        raise _no_model(subject, f"a {other.framework!r} model")
+    return other, history
+
+
+def _no_model(subject: Subject, received: str) -> ArgumentError:
+    return ArgumentError(
+        "fit",
+        expected=f"a function that returns a {subject.adapter.framework!r} model, or a pair of it and its history",
+        received=received,
+        fix="Return the model that was given, trained.",
+    )
+
+
+def _plain(history: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
+    return {str(name): [float(value) for value in np.asarray(values)] for name, values in history.items()}

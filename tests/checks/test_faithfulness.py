@@ -1,0 +1,145 @@
+"""Faithfulness against blurring by hand, patch by patch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.errors import InputError
+
+from .nets import Array
+from .slow import gradient_map
+
+LABELS = np.array([0, 3, 1, 2, 0])
+
+
+def box_blur(image: Array, side: int) -> Array:
+    """The mean over a square around each pixel, the edge's pixels repeated beyond it."""
+    reach = side // 2
+    padded = np.pad(image, reach, mode="edge")
+    rows, columns = image.shape
+    return np.array([[padded[i : i + side, j : j + side].mean() for j in range(columns)] for i in range(rows)])
+
+
+def slow_curve(net: nn.Module, image: Array, label: int, ranking: Array, side: int, steps: int) -> list[float]:
+    blurred = np.stack([box_blur(channel, max(side, 5)) for channel in image])
+    corners = [(i, j) for i in range(0, image.shape[1], side) for j in range(0, image.shape[2], side)]
+    mass = [np.abs(ranking[:, i : i + side, j : j + side]).sum() for i, j in corners]
+    current, curve = image.copy(), []
+    for place in sorted(range(len(corners)), key=lambda k: -mass[k])[:steps]:
+        i, j = corners[place]
+        current[:, i : i + side, j : j + side] = blurred[:, i : i + side, j : j + side]
+        outputs = net(torch.from_numpy(current[None]))[0].detach().numpy()
+        curve.append(float(np.exp(outputs[label]) / np.exp(outputs).sum()))
+    return curve
+
+
+@pytest.mark.parametrize(("side", "steps"), [(2, 4), (4, 30), (1, 36)])
+def test_the_curve_is_that_of_blurring_by_hand(small: tuple[nn.Module, Array], side: int, steps: int) -> None:
+    net, x = small
+    result = ar.Faithfulness(net, x, LABELS, side, steps, ar.RunOptions(seed=0, batch_size=2)).run("gradient")
+    maps = gradient_map(net, x, LABELS)
+    expected = [slow_curve(net, x[i], LABELS[i], maps[i], side, steps) for i in range(5)]
+    # The library blurs in single precision.
+    np.testing.assert_allclose(result.scores["probability"].T, expected, atol=2e-6)
+    assert result.settings["blur"] == max(side, 5)
+
+
+def test_images_without_channels_are_images(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    gray = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv2d(1, 2, 1).double(), net)
+    # Its first layer makes two channels of one.
+    options = ar.RunOptions(seed=0)
+    flat = ar.Faithfulness(gray, x[:, 0], LABELS, 2, 9, options).run("gradient")
+    assert flat.scores["probability"].shape == (9, 5)
+    maps = gradient_map(gray, x[:, 0], LABELS)
+    expected = [
+        slow_curve(nn.Sequential(nn.Flatten(1, 2), gray), x[i, :1], LABELS[i], maps[i : i + 1], 2, 9)
+        for i in range(5)
+    ]
+    np.testing.assert_allclose(flat.scores["probability"].T, expected, atol=2e-6)
+
+
+def test_without_labels_the_first_prediction_is_followed(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    predicted = net(torch.from_numpy(x)).argmax(1).numpy()
+    options = ar.RunOptions(seed=0)
+    first = ar.Faithfulness(net, x, None, 2, 9, options).run("gradient").scores["probability"]
+    np.testing.assert_array_equal(
+        first, ar.Faithfulness(net, x, predicted, 2, 9, options).run("gradient").scores["probability"]
+    )
+
+
+def test_what_is_explained_is_the_output_and_not_its_softmax(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    with torch.no_grad():
+        large = nn.Sequential(*net[:3], nn.Linear(108, 4).double(), Scaled(1000.0))
+    result = ar.Faithfulness(large, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run("gradient")
+    maps = gradient_map(large, x, LABELS)
+    # A saturated softmax has no gradient: its patches would have no order.
+    expected = [slow_curve(large, x[i], LABELS[i], maps[i], 2, 1) for i in range(5)]
+    np.testing.assert_allclose(result.scores["probability"][:1].T, expected, atol=1e-3)
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+
+def test_a_model_that_puts_out_probabilities_gets_no_second_softmax(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    explainer = ar.explainers.InputMap()
+    plain = ar.Faithfulness(net, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run(explainer)
+    ending = ar.Faithfulness(nn.Sequential(net, nn.Softmax(1)), x, LABELS, 2, 9, ar.RunOptions(seed=0)).run(
+        explainer
+    )
+    np.testing.assert_allclose(plain.scores["probability"], ending.scores["probability"], atol=1e-6)
+    assert plain.settings["probability"] != ending.settings["probability"]
+
+
+def test_ties_are_not_broken_from_the_top_left() -> None:
+    # The output falls only where the first row is blurred; a constant map points nowhere.
+    net = nn.Sequential(nn.Flatten(), nn.Linear(144, 2, bias=False))
+    with torch.no_grad():
+        net[1].weight.zero_()
+        net[1].weight[0, :12] = torch.linspace(-2, 2, 12)
+    x = np.random.default_rng(0).standard_normal((1, 1, 12, 12)).astype("float32")
+    curves = {
+        tuple(
+            ar.Faithfulness(net, x, [0], 1, 72, ar.RunOptions(seed=seed))
+            .run("constant_map")
+            .scores["probability"][:, 0]
+        )
+        for seed in range(4)
+    }
+    assert len(curves) == 4
+
+
+def test_the_truth_is_more_faithful_than_noise() -> None:
+    # A planted task: the class is decided by one quarter of the image.
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 1, 8, 8)).astype("float32")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    with torch.no_grad():
+        weight = torch.zeros(8, 8)
+        weight[:4, :4] = torch.from_numpy(rng.standard_normal((4, 4)).astype("float32"))
+        net[1].weight[0], net[1].weight[1] = weight.flatten(), -weight.flatten()
+    check = ar.Faithfulness(net, x, None, 2, 4, ar.RunOptions(seed=0))
+    truth, noise = (check.run(name).scores["probability"].mean() for name in ("gradient", "random_map"))
+    assert truth < noise - 0.03
+
+
+def test_single_outputs_and_tables_are_refused() -> None:
+    with pytest.raises(InputError, match="two outputs"):
+        ar.Faithfulness(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)), np.ones((2, 1, 4, 4), "float32")).run(
+            "gradient"
+        )
+    with pytest.raises(InputError, match="images"):
+        ar.Faithfulness(nn.Linear(4, 2), np.ones((2, 4), "float32")).run("gradient")

@@ -1,0 +1,119 @@
+"""Smooth and efficient MPRT against noise and histograms written out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.checks.mprt import histogram_entropy
+from agnostic_rand.errors import ArgumentError
+
+from .nets import Array, random_images
+from .slow import entropy, flat, gradient_map, rank_correlation, stream, with_weights
+from .test_cascades import by_hand, shifted
+
+LABELS = np.array([0, 3, 1, 2, 0])
+SMOOTHING = 1
+
+
+def smoothed(net: nn.Module, x: Array, samples: int, noise: float, seed: int) -> Array:
+    """The mean gradient over noisy copies; noise is drawn once for all, with channels last."""
+    drawn = stream(seed, SMOOTHING).standard_normal((samples, 6, 6, 2), dtype=np.float32)
+    drawn = np.moveaxis(drawn, -1, 1).astype(np.float64)
+    spread = x.max(axis=(1, 2, 3)) - x.min(axis=(1, 2, 3))
+    maps = [gradient_map(net, x + noise * spread[:, None, None, None] * one, LABELS) for one in drawn]
+    return np.mean(maps, axis=0)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_smooth_mprt_is_the_cascade_of_averaged_maps(small: tuple[nn.Module, Array], seed: int) -> None:
+    net, x = small
+    strategy = ar.CascadingRandomization(order="bottom_up", perturbation=shifted)
+    check = ar.SmoothMPRT(net, x, LABELS, 7, 0.2, strategy, options=ar.RunOptions(seed=seed))
+    result = check.run("gradient")
+    base = smoothed(net, x, 7, 0.2, seed)
+    for number, layers in enumerate([("0",), ("0", "3")]):
+        other = smoothed(with_weights(net, by_hand, layers), x, 7, 0.2, seed)
+        expected = rank_correlation(flat(base), flat(other))
+        np.testing.assert_allclose(result.scores["spearman"][0, number], expected, atol=1e-9)
+
+
+def test_smooth_mprt_goes_bottom_up_with_the_papers_noise() -> None:
+    assert ar.SmoothMPRT(None, None).strategy == ar.CascadingRandomization(order="bottom_up")
+    assert (ar.SmoothMPRT(None, None).samples, ar.SmoothMPRT(None, None).noise) == (50, 0.1)
+
+
+def test_the_histograms_entropy() -> None:
+    maps = random_images(20, (9, 9)).astype(np.float64)
+    for bins in (2, 50, 100, 200):
+        expected = [entropy(row.ravel().tolist(), bins) for row in maps]
+        np.testing.assert_allclose(histogram_entropy(maps, bins), expected, atol=1e-12)
+    assert histogram_entropy(np.zeros((1, 5)), 100)[0] == 0
+    assert histogram_entropy(np.arange(200.0)[None], 100)[0] == pytest.approx(math.log(100))
+    # Shift and scale change nothing: the normalization of maps is irrelevant.
+    np.testing.assert_allclose(
+        histogram_entropy(7 - 3 * maps, 100)[:3], histogram_entropy(maps, 100)[:3], atol=0.05
+    )
+
+
+def test_one_pixel_decides_the_complexity() -> None:
+    # 784 normal values have 4.1 nats; a pixel of 1 that is multiplied by 100 leaves 1.43, as the literature found.
+    maps = np.random.default_rng(0).standard_normal((100, 784))
+    spiked = maps.copy()
+    spiked[:, 0] = 100
+    assert histogram_entropy(maps, 100).mean() == pytest.approx(4.11, abs=0.03)
+    assert histogram_entropy(np.abs(maps), 100).mean() == pytest.approx(4.05, abs=0.03)
+    assert histogram_entropy(spiked, 100).mean() == pytest.approx(1.43, abs=0.02)
+
+
+def test_efficient_mprt_is_the_relative_rise_in_the_fully_random_model(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    result = ar.EfficientMPRT(net, x, LABELS, bins=(100, 50), options=ar.RunOptions(seed=3)).run("gradient")
+    other = ar.FullRandomization().randomize(net, seed=3, example_inputs=x[:1])
+    for bins in (100, 50):
+        before, after = (
+            np.array([entropy(row.tolist(), bins) for row in flat(gradient_map(model, x, LABELS))])
+            for model in (net, other)
+        )
+        scores = result.scores[f"complexity_rise_{bins}"]
+        assert scores.shape == (1, 1, 5)
+        np.testing.assert_allclose(scores[0, 0], (after - before) / before, atol=1e-12)
+
+
+def test_a_constant_trained_map_has_no_rise(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    result = ar.EfficientMPRT(net, x, LABELS, options=ar.RunOptions(seed=3)).run("constant_map")
+    assert all(np.isnan(scores).all() for scores in result.scores.values())
+    assert not any("bound" in finding for finding in result.findings)
+
+
+def test_an_explainer_of_another_model_is_found_out(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(72, 4)).double()
+
+    def astray(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> Array:
+        return gradient_map(elsewhere, inputs.numpy(), targets.numpy())
+
+    result = ar.EfficientMPRT(net, x, LABELS, options=ar.RunOptions(seed=3)).run(astray)
+    assert any("not bound" in finding for finding in result.findings)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ar.EfficientMPRT(None, None, bins=()), "at least one number of bins"),
+        (lambda: ar.EfficientMPRT(None, None, bins=(1,)), "bins"),
+        (lambda: ar.EfficientMPRT(None, None, draws=0), "draws"),
+        (lambda: ar.SmoothMPRT(None, None, draws=0), "draws"),
+        (lambda: ar.SmoothMPRT(None, None, samples=0), "samples"),
+        (lambda: ar.SmoothMPRT(None, None, noise=-1.0), "noise"),
+    ],
+)
+def test_bad_arguments(make: object, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        make()  # type: ignore[operator]

@@ -1,0 +1,52 @@
+"""The multiplier split: two cascades side by side, and what a gap between them says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.checks import MultiplierSplit
+from agnostic_rand.errors import ArgumentError
+
+from .conftest import Trained
+from .nets import Array
+from .slow import flat, gradient_map, rank_correlation, with_weights
+from .test_cascades import LABELS, by_hand, shifted
+
+
+def test_both_sides_are_those_of_maps_by_hand(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    strategy = ar.FullRandomization(perturbation=shifted)
+    result = MultiplierSplit(net, x, LABELS, strategy, options=ar.RunOptions(seed=0)).run("gradient_times_input")
+    maps = [gradient_map(model, x, LABELS) for model in (net, with_weights(net, by_hand, ("0", "3")))]
+    for place, factor in enumerate((x, 1.0)):
+        expected = rank_correlation(*(flat(one * factor) for one in maps))
+        np.testing.assert_allclose(result.scores["spearman"][place, 0, 0], expected, atol=1e-12)
+    assert result.dimensions["multiplier"] == ("with", "without")
+
+
+def test_integrated_gradients_and_any_pair(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    check = MultiplierSplit(net, x, LABELS, options=ar.RunOptions(seed=0))
+    path = ar.explainers.IntegratedGradients(steps=4)
+    bare = ar.explainers.IntegratedGradients(steps=4, multiply_by_inputs=False)
+    first, second = check.run(path), check.run((path, bare))
+    np.testing.assert_array_equal(first.scores["spearman"], second.scores["spearman"])
+    assert first.settings["without"].endswith("multiply_by_inputs=False)")
+
+
+def test_on_digits_the_likeness_of_absolute_maps_is_the_inputs_and_it_says_so(trained_cnn: Trained) -> None:
+    x, y = trained_cnn.x[:60], trained_cnn.y[:60]
+    result = MultiplierSplit(trained_cnn.model, x, y, options=ar.RunOptions(seed=0)).run("gradient_times_input")
+    lifted, plain = result.mean("spearman_abs")[:, -1]
+    assert lifted > plain + 0.4
+    assert any("the likeness is the input's" in finding for finding in result.findings)
+
+
+def test_a_method_without_a_known_factor_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="factor is not known"):
+        MultiplierSplit(None, None).run("guided_backprop")
+    with pytest.raises(ArgumentError, match="draws"):
+        MultiplierSplit(None, None, draws=0)

@@ -1,0 +1,97 @@
+"""The path to chance: its end, its changes, and the dose-response against the definition."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.checks import NoiseToChance
+from agnostic_rand.errors import ArgumentError, InputError
+
+from .conftest import Trained
+from .slow import flat, gradient_map, stream
+
+
+def accuracy(net: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
+    return float((net(torch.from_numpy(x)).argmax(1).numpy() == y).mean())
+
+
+def noisy(net: nn.Module, level: float, seed: int, draw: int) -> nn.Module:
+    """All linear layers, numbered from the input, with multiplicative noise of the documented streams."""
+    other = copy.deepcopy(net)
+    linear = [part for part in other if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        for index, part in enumerate(linear):
+            for place, parameter in enumerate((part.weight, part.bias)):
+                moved = parameter.numpy().T.astype(np.float64)
+                new = moved * (1 + level * stream(seed, 0, draw, index, place).standard_normal(moved.shape))
+                parameter.copy_(torch.from_numpy(new.T.astype(np.float32)))
+    return other
+
+
+def test_the_path_and_the_score_are_those_of_the_definition(trained_mlp: Trained) -> None:
+    net, x, y = trained_mlp.model, trained_mlp.x[:60], trained_mlp.y[:60]
+    result = NoiseToChance(net, x, y, levels=4, draws=2, options=ar.RunOptions(seed=5)).run("gradient")
+    levels = result.settings["levels"]
+    assert levels == pytest.approx([levels[-1] * k / 4 for k in (1, 2, 3, 4)])
+    bound = 0.1 + 2 * np.sqrt(0.1 * 0.9 / 60)
+    # The first of the doubled levels at which the model guesses.
+    doubled = [0.1 * 2**k for k in range(12)]
+    means = [np.mean([accuracy(noisy(net, level, 5, draw), x, y) for draw in (0, 1)]) for level in doubled]
+    assert levels[-1] == pytest.approx(next(lv for lv, mean in zip(doubled, means, strict=True) if mean <= bound))
+
+    def softmax(model: nn.Module) -> np.ndarray:
+        return model(torch.from_numpy(x)).double().softmax(1).detach().numpy()
+
+    predicted = softmax(net).argmax(1)
+    base = flat(gradient_map(net, x, predicted))
+    for draw in (0, 1):
+        models = [noisy(net, level, 5, draw) for level in levels]
+        moved = np.array([np.sqrt(((softmax(m) - softmax(net)) ** 2).sum(1)) for m in models])
+        maps = np.array(
+            [
+                [
+                    1 - stats.spearmanr(a, b).statistic
+                    for a, b in zip(base, flat(gradient_map(m, x, predicted)), strict=True)
+                ]
+                for m in models
+            ]
+        )
+        expected = [stats.spearmanr(moved[:, i], maps[:, i]).statistic for i in range(len(x))]
+        # Rounding of the forward pass may turn the order of two nearly equal changes.
+        assert np.mean(np.abs(result.scores["dose_response"][draw] - expected) < 1e-6) > 0.97
+
+
+def test_a_map_that_follows_the_model_scores_higher_than_noise_and_a_copy_has_no_score(
+    trained_mlp: Trained,
+) -> None:
+    x, y = trained_mlp.x[:60], trained_mlp.y[:60]
+    check = NoiseToChance(trained_mlp.model, x, y, draws=3, options=ar.RunOptions(seed=0))
+    follows, noise = (check.run(name) for name in ("gradient", "random_map"))
+    assert follows.estimate().interval()[0] > noise.estimate().interval()[1]
+    low, high = noise.estimate().interval()
+    assert low < 0 < high
+    # A copier's maps never change: there is nothing to correlate.
+    assert check.run("input_map").undefined == {"dose_response": 180}
+
+
+def test_bad_input(trained_mlp: Trained) -> None:
+    net, x, y = trained_mlp.model, trained_mlp.x[:20], trained_mlp.y[:20]
+    with pytest.raises(InputError, match="label for each input"):
+        NoiseToChance(net, x, None).run("gradient")
+    with pytest.raises(InputError, match="single class"):
+        NoiseToChance(net, x, np.zeros(20, dtype=int)).run("gradient")
+    with pytest.raises(InputError, match="trained model"):
+        NoiseToChance(net, x, (y + 1) % 10).run("gradient")
+    with pytest.raises(ArgumentError, match="similarity"):
+        NoiseToChance(net, x, y, measure="mse").run("gradient")
+    with pytest.raises(ArgumentError, match="levels"):
+        NoiseToChance(net, x, y, levels=2)
+    with pytest.raises(ArgumentError, match="multiplicative"):
+        NoiseToChance(net, x, y, noise="poisson")  # type: ignore[arg-type]

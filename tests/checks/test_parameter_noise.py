@@ -1,0 +1,94 @@
+"""Parameter noise against noise that is drawn and added by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.errors import ArgumentError
+
+from .nets import Array
+from .slow import flat, gradient_map, rank_correlation, stream, with_weights
+
+LABELS = np.array([0, 3, 1, 2, 0])
+WEIGHTS = 0
+LAYERS = ("0", "3")
+ORDERS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+
+
+def disturbed(kind: str, level: float, seed: int, draw: int) -> object:
+    def change(name: str, parameter: torch.Tensor) -> torch.Tensor:
+        layer, _, part = name.rpartition(".")
+        rng = stream(seed, WEIGHTS, draw, LAYERS.index(layer), ("weight", "bias").index(part))
+        value = parameter.detach().numpy()
+        moved = np.transpose(value, ORDERS[value.ndim])
+        if kind == "poisson":
+            rate = 1 / level**2
+            new = np.sign(moved) * rng.poisson(np.abs(moved) * rate) / rate
+        else:
+            noise = rng.standard_normal(moved.shape)
+            new = {
+                "gaussian": moved + level * noise,
+                "gaussian_relative": moved + level * value.std() * noise,
+                "multiplicative": moved * (1 + level * noise),
+            }[kind]
+        return torch.from_numpy(np.transpose(new, np.argsort(ORDERS[value.ndim])).copy())
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "gaussian_relative", "multiplicative", "poisson"])
+def test_scores_are_those_of_noise_added_by_hand(small: tuple[nn.Module, Array], kind: str) -> None:
+    net, x = small
+    levels, draws, seed = (0.3, 1.5), 2, 11
+    check = ar.ParameterNoise(net, x, LABELS, kind, levels, draws=draws, options=ar.RunOptions(seed=seed))
+    result = check.run("gradient")
+    assert list(result.dimensions) == ["level", "draw", "step", "sample"]
+    base = gradient_map(net, x, LABELS)
+    for (i, level), draw, (k, layers) in itertools.product(
+        enumerate(levels), range(draws), enumerate([("3",), ("0", "3")])
+    ):
+        other = gradient_map(with_weights(net, disturbed(kind, level, seed, draw), layers), x, LABELS)
+        for measure, sign in (("spearman", "signed"), ("spearman_abs", "absolute")):
+            expected = rank_correlation(flat(base, sign), flat(other, sign))
+            np.testing.assert_allclose(result.scores[measure][i, draw, k], expected, atol=1e-10)
+
+
+def test_more_noise_leaves_less_and_the_outputs_are_beside_it(trained_mlp: object) -> None:
+    net, x, y = trained_mlp.model, trained_mlp.x[:40], trained_mlp.y[:40]  # type: ignore[attr-defined]
+    levels = (0.1, 0.3, 1.0)
+    result = ar.ParameterNoise(net, x, y, levels=levels, draws=2, options=ar.RunOptions(seed=0)).run("gradient")
+    means = result.mean("spearman")
+    assert means.shape == (3, 4)
+    assert (np.diff(means[:, -1]) < 0).all()
+    moved = np.array(result.settings["output_correlation"])
+    assert moved.shape == (3, 4)
+    assert (np.diff(moved[:, -1]) < 0).all()
+
+
+def test_constant_outputs_and_maps_are_undefined_and_nothing_breaks() -> None:
+    net = nn.Linear(4, 3)
+    nn.init.zeros_(net.weight)
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
+    result = ar.ParameterNoise(net, x, [0, 1, 2], "multiplicative", (0.1,)).run("gradient")
+    assert result.undefined["spearman"] == result.scores["spearman"].size
+    assert np.isnan(result.settings["output_correlation"][0][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"levels": ()}, "at least one level"),
+        ({"levels": (0.0,)}, "above 0"),
+        ({"noise": "salt"}, "gaussian_relative"),
+        ({"draws": 0}, "draws"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        ar.ParameterNoise(None, None, **arguments)  # type: ignore[arg-type]

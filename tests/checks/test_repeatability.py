@@ -1,0 +1,50 @@
+"""Repeatability against maps of each model, pair by pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import agnostic_rand as ar
+from agnostic_rand.errors import ArgumentError
+
+from .nets import Array, random_images
+from .slow import flat, gradient_map, rank_correlation
+
+
+def net(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)).double().eval()
+
+
+MODELS = [net(seed) for seed in range(3)]
+X: Array = random_images(6, (2, 6, 6)).astype(np.float64)
+
+
+def test_every_pair_of_models(small: object) -> None:
+    check = ar.Repeatability(MODELS, X, None, ("spearman",), ar.RunOptions(seed=0, batch_size=4))
+    result = check.run("gradient")
+    assert result.dimensions["pair"] == ((0, 1), (0, 2), (1, 2))
+    for place, (i, j) in enumerate(result.dimensions["pair"]):
+        # Without labels, the prediction of the pair's first model is explained in both.
+        labels = MODELS[i](torch.from_numpy(X)).argmax(1).numpy()
+        expected = rank_correlation(*(flat(gradient_map(MODELS[k], X, labels)) for k in (i, j)))
+        np.testing.assert_allclose(result.scores["spearman"][place], expected, atol=1e-12)
+
+
+def test_a_copier_repeats_itself_and_the_models_stay(small: object) -> None:
+    before = [[p.clone() for p in model.parameters()] for model in MODELS]
+    assert ar.Repeatability(MODELS, X).run("input_map").mean("spearman").tolist() == [1, 1, 1]
+    for model, held in zip(MODELS, before, strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(model.parameters(), held, strict=True))
+
+
+def test_bad_models() -> None:
+    with pytest.raises(ArgumentError, match="at least two models"):
+        ar.Repeatability(MODELS[:1], X)
+    with pytest.raises(ArgumentError, match="one model twice"):
+        ar.Repeatability([MODELS[0], MODELS[0]], X)
+    with pytest.raises(ArgumentError, match="at least two models"):
+        ar.Repeatability(MODELS[0], X)  # type: ignore[arg-type]
