@@ -83,7 +83,7 @@ class LRP:
             raise ExplanationError(
                 f"the explainer {self.name!r}",
                 expected="a network of modules that have rules, in which z+ makes no relevance",
-                received=f"a sum of {wrong[0]:.3g} where 1 is the most: added branches, or a layer that is no module",
+                received=f"a sum of {wrong[0]:.3g} where 1 is the most: added branches, or functional layers",
                 fix="Pass a composite of zennit with canonizers for this network instead of the name.",
             )
         return self._by(self.rule).explain(adapter, inputs, targets, context)

@@ -15,6 +15,9 @@ from agnostic_rand.adapters import Array
 # Below this many elements threads cost more than they save.
 _LARGE = 2**18
 
+# Parts of about this many elements stay within a core's cache.
+_BLOCK = 2**17
+
 
 def by_rows(compute: Callable[..., Array], *batches: Array) -> Array:
     """What `compute` gives for batches of one length; each row must not depend on the others.
@@ -24,10 +27,11 @@ def by_rows(compute: Callable[..., Array], *batches: Array) -> Array:
         batches: Arrays `(n, ...)`. NumPy lets go of the interpreter while it works, so threads share
             large ones; other libraries have threads of their own.
     """
-    last, threads = batches[-1], min(os.cpu_count() or 1, batches[-1].shape[0])
-    if threads < 2 or not is_numpy_array(last) or last.size < _LARGE:
+    last, threads = batches[-1], os.cpu_count() or 1
+    if not is_numpy_array(last) or last.size < _LARGE:
         return compute(*batches)
-    edges = [last.shape[0] * i // threads for i in range(threads + 1)]
+    count = min(max(threads, last.size // _BLOCK), last.shape[0])
+    edges = [last.shape[0] * i // count for i in range(count + 1)]
     parts = [[batch[start:stop] for batch in batches] for start, stop in pairwise(edges)]
     with ThreadPoolExecutor(threads) as pool:
         return np.concatenate(list(pool.map(lambda part: compute(*part), parts)))

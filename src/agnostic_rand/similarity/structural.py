@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from array_api_compat import array_namespace, device
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.errors import ArgumentError, ExplanationError
+from agnostic_rand.similarity.row_blocks import by_rows
 from agnostic_rand.similarity.rows import is_constant, precise, same_shape
 
 _K1, _K2 = 0.01, 0.03
@@ -83,20 +85,35 @@ def prepare_ssim(maps: Array, options: SSIMOptions = _DEFAULT) -> PreparedWindow
 
 def compare_ssim(prepared: PreparedWindows, maps: Array, options: SSIMOptions = _DEFAULT) -> Array:
     """SSIM with the prepared maps, `(n,)`."""
+    held = (prepared.maps, prepared.mean, prepared.square, prepared.low, prepared.high, prepared.constant)
+    return by_rows(partial(_scores, options=options), *held, maps)
+
+
+def _scores(
+    base: Array,
+    base_mean: Array,
+    base_square: Array,
+    low: Array,
+    high: Array,
+    base_constant: Array,
+    maps: Array,
+    *,
+    options: SSIMOptions,
+) -> Array:
     xp, exact = _images(maps)
     blur = _blur(xp, exact, options)
-    mean, square, product = blur(exact), blur(exact * exact), blur(exact * prepared.maps)
+    mean, square, product = blur(exact), blur(exact * exact), blur(exact * base)
     pixels = _side(exact, options) ** 2
     unbiased = pixels / (pixels - 1) if options.sample_covariance and pixels > 1 else 1.0
-    variance_a = unbiased * (prepared.square - prepared.mean**2)
-    variance_b = unbiased * (square - mean**2)
-    covariance = unbiased * (product - prepared.mean * mean)
-    span = _span(xp, prepared, exact, options)[:, None, None]
+    means = base_mean * mean
+    squares = base_mean**2 + mean**2
+    covariance = unbiased * (product - means)
+    variances = unbiased * (base_square + square - squares)
+    span = _span(xp, low, high, exact, options)[:, None, None]
     c1, c2 = (_K1 * span) ** 2, (_K2 * span) ** 2
-    luminance = (2 * prepared.mean * mean + c1) / (prepared.mean**2 + mean**2 + c1)
-    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    scores = xp.mean(luminance * structure, axis=(1, 2))
-    undefined = prepared.constant | _constant(xp, exact) | ~xp.isfinite(scores)
+    similar = (2 * means + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+    scores = xp.mean(similar, axis=(1, 2))
+    undefined = base_constant | _constant(xp, exact) | ~xp.isfinite(scores)
     return xp.where(undefined, xp.full_like(scores, xp.nan), xp.clip(scores, -1.0, 1.0))
 
 
@@ -164,11 +181,11 @@ def _constant(xp: Any, maps: Array) -> Array:
     return is_constant(xp, xp.reshape(maps, (maps.shape[0], -1)))
 
 
-def _span(xp: Any, prepared: PreparedWindows, maps: Array, options: SSIMOptions) -> Array:
+def _span(xp: Any, low: Array, high: Array, maps: Array, options: SSIMOptions) -> Array:
     if options.data_range is not None:
-        return xp.full_like(prepared.low, options.data_range)
-    high, low = xp.max(maps, axis=(1, 2)), xp.min(maps, axis=(1, 2))
-    span = xp.where(high > prepared.high, high, prepared.high) - xp.where(low < prepared.low, low, prepared.low)
+        return xp.full_like(low, options.data_range)
+    other_high, other_low = xp.max(maps, axis=(1, 2)), xp.min(maps, axis=(1, 2))
+    span = xp.where(other_high > high, other_high, high) - xp.where(other_low < low, other_low, low)
     # Two constant maps of one value have no range; their score is undefined whatever it is.
     return xp.where(span > 0, span, xp.ones_like(span))
 
