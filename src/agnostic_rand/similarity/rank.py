@@ -28,12 +28,22 @@ class PreparedRanks:
 def prepare_spearman(maps: Array) -> PreparedRanks:
     """What Spearman's correlation needs of the base maps `(n, ...)`; computed once."""
     xp, rows = as_rows(maps)
-    order = xp.argsort(rows, axis=1, stable=False)
-    ranks = _centred_ranks(xp, xp.take_along_axis(rows, order, axis=1))
-    ranks = xp.take_along_axis(ranks, xp.argsort(order, axis=1, stable=False), axis=1)
     undefined = is_constant(xp, rows) | xp.any(xp.isnan(rows), axis=1)
-    length = xp.sqrt(xp.sum(ranks * ranks, axis=1, keepdims=True))
-    return PreparedRanks(tuple(maps.shape), ranks / xp.where(length > 0, length, 1.0), undefined)
+    return PreparedRanks(tuple(maps.shape), by_rows(_unit_ranks, rows), undefined)
+
+
+def _unit_ranks(rows: Array) -> Array:
+    xp = array_namespace(rows)
+    order = _flat_order(xp, rows)
+    ranks = _centred_ranks(xp, _gathered(xp, rows, order))
+    if is_jax_array(rows):
+        placed = xp.reshape(xp.take(xp.reshape(ranks, (-1,)), xp.argsort(order)), rows.shape)
+    else:
+        flat = xp.empty(order.shape, dtype=ranks.dtype, device=device(rows))
+        flat[order] = xp.reshape(ranks, (-1,))
+        placed = xp.reshape(flat, rows.shape)
+    length = xp.sqrt(xp.sum(placed * placed, axis=1, keepdims=True))
+    return placed / xp.where(length > 0, length, 1.0)
 
 
 def compare_spearman(prepared: PreparedRanks, maps: Array) -> Array:
