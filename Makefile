@@ -16,7 +16,7 @@ help:
 	@echo "make test       run all tests, one process for each backend"
 	@echo "make lint       check style"
 	@echo "make types      check types"
-	@echo "make benchmark  measure overhead, and Quantus beside it"
+	@echo "make benchmark  measure overhead, Quantus beside it, sharing and folding"
 	@echo "make clean      remove what these commands made"
 
 demo: $(VENV)/.demo
@@ -34,6 +34,7 @@ types: $(VENV)/.dev
 
 benchmark: $(VENV)-benchmark/.benchmark
 	$(VENV)-benchmark/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
+	$(VENV)-benchmark/bin/python benchmarks/explainers.py --out benchmarks/results/explainers.json
 
 clean:
 	rm -rf $(VENV) $(VENV)-benchmark sanity-report .pytest_cache .mypy_cache .ruff_cache .hypothesis

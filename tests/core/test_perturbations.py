@@ -212,3 +212,19 @@ def test_names_stand_for_perturbations() -> None:
     for wrong in (Permute, 3, None):
         with pytest.raises(ArgumentError, match="an object such as"):
             FullRandomization(perturbation=wrong)  # type: ignore[arg-type]
+
+
+def test_large_kernels_are_drawn_by_any_number_of_threads_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameter = Parameter("weight", (700, 600), "float32", "kernel", ("in", "out"))
+    trained = np.zeros(parameter.shape)
+    found = []
+    for cores in (1, 2, 7):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found.append(draw(Reinitialize(), trained, parameter))
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+    flat = found[0].reshape(-1) / np.sqrt(2 / 700)
+    limit = 2 / stats.truncnorm(-2, 2).std()
+    assert np.abs(flat).max() <= limit * (1 + 1e-6)
+    # 420,000 numbers fill several blocks, of which each must have numbers and a stream of its own.
+    assert stats.kstest(flat, stats.truncnorm(-2, 2, scale=1 / stats.truncnorm(-2, 2).std()).cdf).pvalue > 1e-3
+    assert len(np.unique(flat)) > 0.97 * flat.size

@@ -10,6 +10,7 @@ from scipy import stats
 
 from agnostic_rand.errors import ArgumentError, ExplanationError, UnknownNameError
 from agnostic_rand.similarity import (
+    MEASURES,
     MapForm,
     Measure,
     cosine,
@@ -130,3 +131,10 @@ def test_measures_without_names_of_their_own_are_refused() -> None:
 def test_a_measure_object_is_taken_as_it_is() -> None:
     measure = Measure("mine", MapForm("absolute"), prepare=np.copy, compare=cosine)
     assert resolve_measures([measure]) == (measure,)
+
+
+def test_what_is_no_measure_is_refused_and_a_single_one_need_not_be_in_a_list() -> None:
+    with pytest.raises(ArgumentError, match=r"measures: expected a name.*received 5"):
+        resolve_measures(5)  # type: ignore[arg-type]
+    assert [m.name for m in resolve_measures(spearman)] == ["spearman"]
+    assert [m.name for m in resolve_measures(MEASURES["cosine"])] == ["cosine"]

@@ -36,10 +36,10 @@ def test_every_parameter_is_covered_in_the_order_of_use(net: ResNet20) -> None:
 def test_guided_backprop_survives_the_top_layer_and_the_gradient_does_not(net: ResNet20, test_data: Path) -> None:
     metric = ar.ModelRandomizationMetric(
         net,
-        *load_images(test_data, 100),
+        *load_images(test_data, 1000),
         randomization_strategy=ar.ProgressiveLayerRandomization(stop_layer=1),
+        batch_size=100,
         seed=0,
-        draws=2,
     )
     gradient, guided = metric.evaluate("gradient"), metric.evaluate("guided_backprop")
     assert guided > gradient + 0.2
@@ -47,7 +47,7 @@ def test_guided_backprop_survives_the_top_layer_and_the_gradient_does_not(net: R
 
 def test_nothing_of_the_gradient_survives_full_randomization(net: ResNet20, test_data: Path) -> None:
     metric = ar.ModelRandomizationMetric(
-        net, *load_images(test_data, 200), randomization_strategy=ar.FullRandomization(), seed=0, draws=2
+        net, *load_images(test_data, 1000), randomization_strategy=ar.FullRandomization(), batch_size=100, seed=0
     )
     result = metric.run("gradient")
     assert result.coverage == 1.0

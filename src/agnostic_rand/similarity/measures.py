@@ -87,6 +87,13 @@ def resolve_measures(measures: MeasureLikes) -> tuple[Measure, ...]:
         ArgumentError: There is none, or two have one name.
     """
     single = isinstance(measures, str | Measure) or callable(measures)
+    if not single and not isinstance(measures, Sequence):
+        raise ArgumentError(
+            "measures",
+            expected="a name, a Measure, a function f(a, b) -> (n,), or a sequence of these",
+            received=repr(measures),
+            fix=f"Pass for example one of: {', '.join(MEASURES)}.",
+        )
     given: list[Any] = [measures] if single else list(measures)  # type: ignore[arg-type]
     resolved = tuple(resolve_measure(measure) for measure in given)
     names = [measure.name for measure in resolved]
