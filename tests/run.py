@@ -28,6 +28,8 @@ class Suite:
     keras: str = ""
 
 
+_BY_KERAS = tuple(f"tests/together/test_{what}_agree.py" for what in ("methods", "tokens", "several_inputs"))
+
 # The longest first, so that the two workers end together.
 SUITES = (
     Suite("torch", ("tests/on_torch",), "torch"),
@@ -40,13 +42,13 @@ SUITES = (
     Suite("together", ("tests/together",), "torch", "torch"),
     Suite(
         "methods-keras-tensorflow",
-        ("tests/together/test_methods_agree.py", "tests/together/test_tokens_agree.py"),
+        _BY_KERAS,
         "keras",
         "tensorflow",
     ),
     Suite(
         "methods-keras-jax",
-        ("tests/together/test_methods_agree.py", "tests/together/test_tokens_agree.py"),
+        _BY_KERAS,
         "keras",
         "jax",
     ),

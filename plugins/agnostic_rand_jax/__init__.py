@@ -68,22 +68,22 @@ def _has_arrays(tree: Any) -> bool:
 def _open_nnx(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_jax.nnx_adapter import NnxAdapter
 
-    return NnxAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+    return NnxAdapter(model, request)
 
 
 def _open_linen(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_jax.linen_adapter import LinenAdapter
 
-    return LinenAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+    return LinenAdapter(model, request)
 
 
 def _open_equinox(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_jax.equinox_adapter import EquinoxAdapter
 
-    return EquinoxAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+    return EquinoxAdapter(model, request)
 
 
 def _open_bare(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_jax.bare_adapter import BareAdapter
 
-    return BareAdapter(model, forward=request.forward, example_inputs=request.example_inputs)
+    return BareAdapter(model, request)

@@ -11,9 +11,20 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.adapters import (
+    Array,
+    HostArray,
+    Layer,
+    OpenRequest,
+    OrderSource,
+    ReluRule,
+    SideInputs,
+    TrainingStep,
+    mapped,
+)
 from agnostic_rand.errors import InputError, ModelError, WeightsError, unknown_name
 from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
+from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
 from agnostic_rand_jax.inventory import Leaf, layers_of, ordered
 from agnostic_rand_jax.order import first_uses
@@ -40,6 +51,7 @@ class JaxAdapter(ABC):
             self._keys.setdefault(leaf.layer, {})[leaf.parameter.name] = leaf.key
         self._layers = layers_of(leaves)
         self._compiled = Compiled(outputs)
+        self.side_inputs: SideInputs | None = None
         self._spectral: tuple[SpectralLink, ...] = ()
         self.order_source: OrderSource = "declared"
         if jaxpr is not None:
@@ -64,6 +76,12 @@ class JaxAdapter(ABC):
     @abstractmethod
     def clone(self) -> Self:
         """An adapter of a copy of the model; compiled functions are shared."""
+
+    def beside(self, inputs: SideInputs) -> Self:
+        """The same model as a function of one of its inputs; compiled functions are shared."""
+        twin = copy.copy(self)
+        twin.side_inputs = inputs
+        return twin
 
     @property
     def xp(self) -> ModuleType:
@@ -111,7 +129,7 @@ class JaxAdapter(ABC):
 
     def predict(self, inputs: Array) -> jax.Array:
         """The outputs in evaluation mode, `(n, classes)`."""
-        return self._compiled.predict(self.values(), inputs)
+        return self._compiled.predict(self._given(inputs), inputs)
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> jax.Array:
         """The gradient of the targets' outputs, shaped like the inputs."""
@@ -129,7 +147,7 @@ class JaxAdapter(ABC):
                 fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
                 "the name of their embedding.",
             )
-        return self._compiled.output_and_gradient(self.values(), inputs, targets, relu)
+        return self._compiled.output_and_gradient(self._given(inputs), inputs, targets, relu)
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """All rules; a model whose ReLUs cannot be reached is refused when it is traced."""
@@ -144,6 +162,10 @@ class JaxAdapter(ABC):
     @abstractmethod
     def _training(self) -> TrainingFunction:
         """The model in training mode."""
+
+    def _given(self, inputs: Array) -> Values:
+        """The current arrays, and what stands beside these inputs."""
+        return with_side_inputs(self.values(), self.side_inputs, inputs.shape[0])
 
     def _by_layer(self, found: Values, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """Estimated statistics as the core asks for them."""
@@ -203,15 +225,25 @@ class ImmutableAdapter(JaxAdapter):
         self._model = None
 
 
-def traced(outputs: Outputs, values: Values, example: Array, name: str) -> Any:
-    """The jaxpr of the model for an example: an abstract evaluation, nothing is compiled.
+def traced(outputs: Outputs, values: Values, request: OpenRequest, name: str) -> Any | None:
+    """The jaxpr of the model for the example, if there is one: an abstract evaluation, nothing is compiled.
+
+    Args:
+        outputs: The model.
+        values: Its arrays.
+        request: Brings the example.
+        name: The model's name in errors.
 
     Raises:
         ModelError: The model cannot be called on the example.
     """
+    example, beside = request.example_inputs, request.example_beside
+    if example is None:
+        return None
     try:
         inputs = placed(example, values.values())
-        return jax.make_jaxpr(outputs)(values, inputs)
+        side = None if beside is None else mapped(lambda array: placed(array, values.values()), beside)
+        return jax.make_jaxpr(outputs)(with_side_inputs(values, side, inputs.shape[0]), inputs)
     except ModelError:
         raise
     except Exception as error:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import jax
 
-from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand.adapters import Array, Forward, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
 from agnostic_rand_jax.arrays import host_copy, is_parameter_like
+from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.deduction import deduced_meanings
 from agnostic_rand_jax.inventory import UNKNOWN, Leaf, Meaning, Path, declared_rank, described
@@ -30,8 +32,7 @@ class BareAdapter(ImmutableAdapter):
 
     Args:
         model: The pair or the `JaxModel`.
-        forward: `forward(model, inputs) -> outputs`, or `None` for `apply(params, inputs)`.
-        example_inputs: A small batch on which the order of layers is traced, or `None`.
+        request: What it is opened with, such as `forward(model, inputs) -> outputs`.
 
     Raises:
         ModelError: There are no parameters, or the function cannot be called on the example.
@@ -40,9 +41,7 @@ class BareAdapter(ImmutableAdapter):
     def __init__(
         self,
         model: tuple[Any, Any] | JaxModel,
-        *,
-        forward: Forward | None = None,
-        example_inputs: Array | None = None,
+        request: OpenRequest,
     ) -> None:
         source = model if isinstance(model, JaxModel) else JaxModel(*model)
         self._tree = ArrayTree(source.params, lambda _, leaf: is_parameter_like(leaf))
@@ -57,9 +56,9 @@ class BareAdapter(ImmutableAdapter):
         self._init = source.init
         values = self._tree.values(source.params)
         shell = replace(source, params=None) if isinstance(model, JaxModel) else source.apply
-        self._outputs = _function(shell, self._tree, forward)
+        self._outputs = _function(shell, self._tree, request.forward)
         declared = sorted(self._tree.paths, key=lambda key: declared_rank(source.params, self._tree.paths[key]))
-        jaxpr = None if example_inputs is None else traced(self._outputs, values, example_inputs, _name(shell))
+        jaxpr = traced(self._outputs, values, request, _name(shell))
         # JAX flattens a dictionary by its sorted names.
         shown = {} if jaxpr is None else deduced_meanings(jaxpr, sorted(values))
         leaves = [
@@ -89,7 +88,8 @@ def _function(shell: Any, tree: ArrayTree, forward: Forward | None) -> Callable[
 
     def outputs(values: Values, inputs: Array) -> jax.Array:
         params = tree.filled(values)
-        made = apply(params, inputs) if forward is None else forward(_model(shell, params), inputs)
+        taken = all_inputs(values, inputs)
+        made = called(partial(apply, params), taken) if forward is None else forward(_model(shell, params), taken)
         return as_outputs(made, _name(shell))
 
     return outputs

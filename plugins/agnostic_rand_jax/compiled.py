@@ -8,12 +8,15 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, ReluRule
+from agnostic_rand.adapters import Array, ReluRule, mapped
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.arrays import full_precision
+from agnostic_rand_jax.calling import side_inputs, with_side_inputs
 from agnostic_rand_jax.relu import with_rule
 
-Values: TypeAlias = dict[str, jax.Array]
+Values: TypeAlias = dict[str, Any]
+"""The arrays of a model by key, and what stands beside the explained input (see `calling`)."""
+
 Outputs: TypeAlias = Callable[[Values, Array], Array]
 """`outputs(values, inputs) -> (n, classes)`: the model as a pure function of its arrays."""
 
@@ -59,6 +62,9 @@ class Compiled:
     def over_batch(self, function: Any, values: Values, inputs: Array, *others: Array) -> tuple[jax.Array, ...]:
         """The results of `function(values, inputs, *others)`, called with a full batch; samples come first."""
         count, size = inputs.shape[0], self._size(inputs)
+        side = side_inputs(values)
+        if size > count and side is not None:
+            values = with_side_inputs(values, mapped(lambda array: _filled(array, size), side), size)
         results = function(values, _filled(inputs, size), *(_filled(other, size) for other in others))
         results = results if isinstance(results, tuple) else (results,)
         return tuple(result[:count] for result in results) if size > count else results

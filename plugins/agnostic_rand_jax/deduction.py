@@ -32,7 +32,7 @@ def deduced_meanings(jaxpr: Any, parameters: Sequence[str]) -> dict[str, Meaning
 
     Args:
         jaxpr: A closed jaxpr of `function(parameters, inputs)`.
-        parameters: A name for each of its arguments but the last, which are the inputs.
+        parameters: A name for each of its first arguments; the others are inputs.
 
     Returns:
         Roles and axes of those whose use shows them. One whose parts are used in different ways is
@@ -42,7 +42,8 @@ def deduced_meanings(jaxpr: Any, parameters: Sequence[str]) -> dict[str, Meaning
         name: tuple(variable.aval.shape) for name, variable in zip(parameters, jaxpr.jaxpr.invars, strict=False)
     }
     search = _Search(shapes)
-    search.walk(flattened(jaxpr), [*(parameter(name, len(shape)) for name, shape in shapes.items()), DATA])
+    known = [parameter(name, len(shape)) for name, shape in shapes.items()]
+    search.walk(flattened(jaxpr), [*known, *[DATA] * (len(jaxpr.jaxpr.invars) - len(known))])
     return {name: _agreed(uses) for name, uses in search.uses.items()}
 
 

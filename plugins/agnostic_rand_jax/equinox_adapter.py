@@ -8,7 +8,7 @@ from typing import Any
 
 import equinox as eqx
 
-from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand.adapters import Array, HostArray, OpenRequest
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
 from agnostic_rand_jax.compiled import Outputs, Values
 from agnostic_rand_jax.equinox_inventory import take_inventory
@@ -28,8 +28,7 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
 
     Args:
         model: The module, or the module and its state.
-        forward: `forward(model, inputs) -> outputs` on a batch, or `None`.
-        example_inputs: A small batch on which the order of layers is traced, or `None`.
+        request: What it is opened with, such as `forward(model, inputs) -> outputs` on a batch.
 
     Raises:
         ModelError: There are no parameters, or the module cannot be called on the example.
@@ -37,15 +36,15 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
 
     channel_axis = 1
 
-    def __init__(self, model: Any, *, forward: Forward | None = None, example_inputs: Array | None = None) -> None:
+    def __init__(self, model: Any, request: OpenRequest) -> None:
         self._paired = isinstance(model, tuple)
         whole = settled(model if self._paired else (model, None))
-        self._equinox = EquinoxModel(whole, forward)
+        self._equinox = EquinoxModel(whole, request.forward)
         values = self._equinox.tree.values(whole)
         inventory = take_inventory(whole, self._equinox.tree, values)
         self._owners = inventory.owners
         name = type(whole[0]).__name__
-        jaxpr = None if example_inputs is None else traced(self._equinox.outputs, values, example_inputs, name)
+        jaxpr = traced(self._equinox.outputs, values, request, name)
         self._inference = False
         super().__init__(inventory.leaves, self._equinox.outputs, jaxpr, model, values)
         self._spectral = inventory.spectral
@@ -82,7 +81,7 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
         function = self._compiled.function(
             ("statistics", owners), lambda: lambda values, x: self._equinox.estimated(values, x, owners)
         )
-        return self._by_layer(function(self._current, inputs), layers)
+        return self._by_layer(function(self._given(inputs), inputs), layers)
 
     def _built(self, values: Values) -> Any:
         whole = self._equinox.tree.filled(values)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.equinox_inventory import Whole, modules, named_arrays
 from agnostic_rand_jax.inventory import Path, followed
@@ -42,12 +43,12 @@ class EquinoxModel:
     def outputs(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in inference mode."""
         model, state = self.tree.filled(values)
-        return self._call(eqx.nn.inference_mode(model), state, inputs, None)[0]
+        return self._call(eqx.nn.inference_mode(model), state, all_inputs(values, inputs), None)[0]
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in inference mode, with a tap on each part."""
         model, state = self.tree.filled(values)
-        return self._call(_with_taps(eqx.nn.inference_mode(model)), state, inputs, None)[0]
+        return self._call(_with_taps(eqx.nn.inference_mode(model)), state, all_inputs(values, inputs), None)[0]
 
     def estimated(self, values: Values, inputs: Array, owners: Iterable[Path]) -> Values:
         """The statistics that the parts at these paths take from `inputs`, while they normalize by them.
@@ -69,7 +70,7 @@ class EquinoxModel:
                     norm.batch_state_index, jax.tree.map(jnp.zeros_like, state.get(norm.batch_state_index))
                 )
             model = eqx.tree_at(partial(_flag, path), model, False)
-        _, new = self._call(model, state, inputs, None)
+        _, new = self._call(model, state, all_inputs(values, inputs), None)
         if new is None:
             raise ModelError(
                 f"the running statistics of {self._name}",
@@ -92,22 +93,26 @@ class EquinoxModel:
         """
         model, state = self.tree.filled(values)
         if self._forward is not None:
-            return self._call(eqx.nn.inference_mode(model), state, inputs, None)[0], {}
+            return self._call(eqx.nn.inference_mode(model), state, all_inputs(values, inputs), None)[0], {}
         outputs, new = self._call(eqx.nn.inference_mode(model, value=False), state, inputs, key)
         found = self.tree.values((model, new))
         return outputs, {key: value for key, value in found.items() if self.tree.paths[key][0] == 1}
 
-    def _call(self, model: Any, state: Any, inputs: Array, key: Array | None) -> tuple[jax.Array, Any]:
+    def _call(self, model: Any, state: Any, inputs: Any, key: Array | None) -> tuple[jax.Array, Any]:
         """The outputs, and the new state where there is one to see."""
         if self._forward is not None:
             native = (model, state) if self._stateful else model
             return as_outputs(self._forward(native, inputs), self._name), None
         takes_key = "key" in inspect.signature(type(model).__call__).parameters
-        keys = jax.random.split(key, inputs.shape[0]) if key is not None and takes_key else None
+        keys = jax.random.split(key, len(jax.tree.leaves(inputs)[0])) if key is not None and takes_key else None
 
-        def one(x: Array, own: Array | None) -> Any:
+        def one(x: Any, own: Array | None) -> Any:
             extra = {} if own is None else {"key": own}
-            return model(x, state, **extra) if self._stateful else (model(x, **extra), None)
+            if not self._stateful:
+                return called(model, x, **extra), None
+            if isinstance(x, dict):
+                return model(**x, state=state, **extra)
+            return called(model, x, state, **extra)
 
         mapped = jax.vmap(one, in_axes=(0, None if keys is None else 0), out_axes=(0, None), axis_name=self._axis)
         outputs, new = mapped(inputs, keys)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, ReluRule
+from agnostic_rand.adapters import Array, ReluRule, SideInputs
 from agnostic_rand_jax.adapter import JaxAdapter
 from agnostic_rand_jax.arrays import full_precision
+from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values, differentiated
 from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_jax.taps import from_layer, gradient_at, output_at, tapped_shapes
@@ -26,7 +27,7 @@ class LayerGradients(JaxAdapter):
 
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
         """The shape of each part's last output, in the order in which they finish."""
-        return tapped_shapes(self._tapped(), self.values(), inputs)
+        return tapped_shapes(self._tapped(), self._given(inputs), inputs)
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[jax.Array, jax.Array]:
         """The part's last output, and the gradient with respect to it.
@@ -36,12 +37,12 @@ class LayerGradients(JaxAdapter):
             ModelError: The model's output does not depend on it.
         """
         function = self._compiled.function(("layer", layer), lambda: gradient_at(self._tapped(), layer))
-        output, gradient = self._compiled.over_batch(function, self.values(), inputs, targets)
+        output, gradient = self._compiled.over_batch(function, self._given(inputs), inputs, targets)
         return output, gradient
 
     def from_layer(self, inputs: Array, layer: str) -> JaxFromLayer:
         """The model from a part's output on."""
-        return JaxFromLayer(self.values(), self._compiled, self._tapped, inputs, layer)
+        return JaxFromLayer(self.values(), self.side_inputs, self._compiled, self._tapped, inputs, layer)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class JaxFromLayer:
 
     Args:
         values: The model's arrays.
+        side: What stands beside the inputs.
         compiled: The model's functions.
         tapped: The model with taps on its parts.
         inputs: The batch `(n, ...)`.
@@ -61,6 +63,7 @@ class JaxFromLayer:
     """
 
     values: Values
+    side: SideInputs | None
     compiled: Compiled
     tapped: Callable[[], Outputs]
     inputs: Array
@@ -70,13 +73,13 @@ class JaxFromLayer:
     def output(self) -> jax.Array:
         """What the part puts out, in full precision."""
         function = self.compiled.function(("output", self.layer), lambda: output_at(self.tapped(), self.layer))
-        output: jax.Array = self.compiled.over_batch(function, self.values, self.inputs)[0]
+        output: jax.Array = self.compiled.over_batch(function, self._given(self.inputs), self.inputs)[0]
         return full_precision(output)
 
     def predict(self, output: Array) -> jax.Array:
         """The model's outputs where the part puts out `output`."""
         function = self.compiled.function(("from", self.layer), lambda: from_layer(self.tapped(), self.layer))
-        outputs: jax.Array = function((self.values, self._copies(output)), output)
+        outputs: jax.Array = function((self._given(output), self._copies(output)), output)
         return outputs
 
     def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> jax.Array:
@@ -87,8 +90,11 @@ class JaxFromLayer:
             return differentiated(rest if relu == "standard" else with_rule(rest, relu))
 
         function = self.compiled.function(("gradient from", self.layer, relu), made)
-        gradient: jax.Array = function((self.values, self._copies(output)), output, targets)[1]
+        gradient: jax.Array = function((self._given(output), self._copies(output)), output, targets)[1]
         return gradient
+
+    def _given(self, rows: Array) -> Values:
+        return with_side_inputs(self.values, self.side, rows.shape[0])
 
     def _copies(self, output: Array) -> jax.Array:
         repeats = output.shape[0] // self.inputs.shape[0]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen
 
-from agnostic_rand.adapters import Array, Forward, HostArray, TrainingStep
+from agnostic_rand.adapters import Array, HostArray, OpenRequest, TrainingStep, joined
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
 from agnostic_rand_jax.arrays import host_copy, is_inexact, is_parameter_like, placed
+from agnostic_rand_jax.calling import called
 from agnostic_rand_jax.compiled import Outputs, Values
 from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
 from agnostic_rand_jax.inventory import Leaf, Path, child, declared_rank, described
@@ -47,8 +50,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
 
     Args:
         model: The module and its variables, with a collection `"params"`.
-        forward: `forward((module, variables), inputs) -> outputs`, or `None`.
-        example_inputs: A small batch on which the order of layers is traced, or `None`.
+        request: What it is opened with, such as `forward((module, variables), inputs) -> outputs`.
 
     Raises:
         ModelError: There are no parameters, or the module cannot be called on the example.
@@ -57,9 +59,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
     def __init__(
         self,
         model: tuple[linen.Module, Mapping[str, Any]],
-        *,
-        forward: Forward | None = None,
-        example_inputs: Array | None = None,
+        request: OpenRequest,
     ) -> None:
         module, variables = model
         self._tree = ArrayTree(variables, _takes)
@@ -70,16 +70,18 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
                 received=f"the collections {', '.join(map(repr, variables)) or '(none)'}",
                 fix="Pass (module, {'params': params}), with 'batch_stats' where the module has them.",
             )
-        self._linen = LinenModel(module, self._tree, forward)
+        self._linen = LinenModel(module, self._tree, request.forward)
         self._module = module
-        self._example = None
+        self._example: Any = None
         values = self._tree.values(variables)
         jaxpr = None
         modules: Modules = {}
-        if example_inputs is not None:
-            self._example = jax.eval_shape(lambda: placed(example_inputs, values.values()))
+        if request.example_inputs is not None:
+            example, beside = np.asarray(request.example_inputs), request.example_beside
+            everything = example if beside is None else joined(beside, example)
+            self._example = jax.eval_shape(lambda: jax.tree.map(lambda x: placed(x, values.values()), everything))
             with recorded() as modules:
-                jaxpr = traced(self._linen.outputs, values, example_inputs, type(module).__name__)
+                jaxpr = traced(self._linen.outputs, values, request, type(module).__name__)
         paths = self._tree.paths
         declared = sorted(paths, key=lambda key: declared_rank(variables, paths[key]))
         names = {key: _names(variables, paths[key]) for key in declared}
@@ -96,10 +98,10 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         held = self._held(layer)
         if self._example is None or self._linen.forward is not None:
             return {}
-        example = jnp.zeros(self._example.shape, self._example.dtype)
+        example = jax.tree.map(lambda given: jnp.zeros(given.shape, given.dtype), self._example)
         initialize = self._compiled.function("init", lambda: self._module.init)
         key = key_of(seed)
-        fresh = dict(initialize({_PARAMETERS: key, "dropout": key}, example))
+        fresh = dict(called(partial(initialize, {_PARAMETERS: key, "dropout": key}), example))
         found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(fresh)[0]}
         parameters = {name: key for name, key in held.items() if not self._leaves[key].statistic}
         return {name: host_copy(found[key]) for name, key in parameters.items() if key in found}
@@ -112,7 +114,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
             ("statistics", chosen), lambda: lambda values, x: self._linen.estimated(values, x, chosen)
         )
         with self._linen.reachable():
-            return self._by_layer(function(self._current, inputs), layers)
+            return self._by_layer(function(self._given(inputs), inputs), layers)
 
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         """Adam on the cross entropy of the adapter's own variables."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -13,6 +14,7 @@ from flax import linen
 
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.inventory import Path
 from agnostic_rand_jax.taps import tapped
@@ -40,10 +42,11 @@ class LinenModel:
     def outputs(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs, in the mode in which the module is called."""
         variables = self._tree.filled(values)
+        taken = all_inputs(values, inputs)
         if self.forward is None:
-            made = self._module.apply(variables, inputs)
+            made = called(partial(self._module.apply, variables), taken)
         else:
-            made = self.forward((self._module, variables), inputs)
+            made = self.forward((self._module, variables), taken)
         return as_outputs(made, type(self._module).__name__)
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:

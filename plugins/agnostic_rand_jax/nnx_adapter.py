@@ -9,7 +9,7 @@ from typing import Self
 
 from flax import nnx
 
-from agnostic_rand.adapters import Array, Forward, HostArray
+from agnostic_rand.adapters import Array, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import JaxAdapter, traced
 from agnostic_rand_jax.arrays import strong
@@ -30,24 +30,21 @@ class NnxAdapter(LayerGradients, JaxAdapter):
 
     Args:
         model: The module.
-        forward: `forward(module, inputs) -> outputs`, or `None` for `module(inputs)`.
-        example_inputs: A small batch on which the order of layers is traced, or `None`.
+        request: What it is opened with, such as `forward(module, inputs) -> outputs`.
 
     Raises:
         ModelError: The module has no parameters, or cannot be called on the example.
     """
 
-    def __init__(
-        self, model: nnx.Module, *, forward: Forward | None = None, example_inputs: Array | None = None
-    ) -> None:
+    def __init__(self, model: nnx.Module, request: OpenRequest) -> None:
         self._module = model
-        self._model = NnxModel(model, forward)
+        self._model = NnxModel(model, request.forward)
         inventory = take_inventory(model, self._model.tree.paths)
         self._owners = inventory.owners
         self._slots = slots(model, self._model.tree.paths)
         name = type(model).__name__
         values = self.values()
-        jaxpr = None if example_inputs is None else traced(self._model.outputs, values, example_inputs, name)
+        jaxpr = traced(self._model.outputs, values, request, name)
         super().__init__(inventory.leaves, self._model.outputs, jaxpr)
         self._spectral = inventory.spectral
 
@@ -111,7 +108,7 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         function = self._compiled.function(
             ("statistics", owners), lambda: lambda values, x: self._model.estimated(values, x, owners)
         )
-        return self._by_layer(function(self.values(), inputs), layers)
+        return self._by_layer(function(self._given(inputs), inputs), layers)
 
     def _tapped(self) -> Callable[[Values, Array], Array]:
         return self._model.tapped

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agnostic_rand.adapters import Array, Forward
+from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.inventory import Path
 from agnostic_rand_jax.nnx_inventory import is_container, named_arrays, part_names, slots
@@ -37,7 +38,7 @@ class NnxModel:
 
     def outputs(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in evaluation mode."""
-        return self._call(self._evaluating(values), inputs)
+        return self._call(self._evaluating(values), all_inputs(values, inputs))
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in evaluation mode, with a tap on each part."""
@@ -46,7 +47,8 @@ class NnxModel:
             name = self._part_names.get(path)
             return _Tap(node, name) if name and callable(node) and not is_container(node) else node
 
-        return self._call(nnx.recursive_map(with_tap, self._evaluating(values)), inputs)
+        module = nnx.recursive_map(with_tap, self._evaluating(values))
+        return self._call(module, all_inputs(values, inputs))
 
     def estimated(self, values: Values, inputs: Array, owners: Iterable[Path]) -> Values:
         """The statistics that the parts at these paths take from `inputs`, while they normalize by them."""
@@ -56,7 +58,7 @@ class NnxModel:
             if isinstance(part, nnx.BatchNorm):
                 # Momentum 0 replaces the running values by the batch's.
                 part.use_running_average, part.momentum = False, 0.0
-        self._call(module, inputs)
+        self._call(module, all_inputs(values, inputs))
         return self._statistics(module)
 
     def trained(self, values: Values, inputs: Array, key: Array) -> tuple[jax.Array, Values]:
@@ -76,8 +78,8 @@ class NnxModel:
         module.eval()  # type: ignore[no-untyped-call]
         return module
 
-    def _call(self, module: Any, inputs: Array) -> jax.Array:
-        outputs = module(inputs) if self._forward is None else self._forward(module, inputs)
+    def _call(self, module: Any, inputs: Any) -> jax.Array:
+        outputs = called(module, inputs) if self._forward is None else self._forward(module, inputs)
         return as_outputs(outputs, self._name)
 
     def _statistics(self, module: nnx.Module) -> Values:

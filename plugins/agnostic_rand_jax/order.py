@@ -33,11 +33,11 @@ def first_uses(jaxpr: Any, parameters: Sequence[str]) -> list[str]:
 
     Args:
         jaxpr: A closed jaxpr of `function(parameters, inputs)`.
-        parameters: A name for each of its arguments but the last, which are the inputs.
+        parameters: A name for each of its first arguments; the others are inputs.
     """
     search = _Search()
     origins = [_Origin(parameters=frozenset({name})) for name in parameters]
-    search.walk(flattened(jaxpr), [*origins, _DATA])
+    search.walk(flattened(jaxpr), [*origins, *[_DATA] * (len(jaxpr.jaxpr.invars) - len(origins))])
     return list(search.seen)
 
 

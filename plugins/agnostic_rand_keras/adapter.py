@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -17,10 +18,13 @@ from agnostic_rand.adapters import (
     Layer,
     OrderSource,
     ReluRule,
+    SideInputs,
     TrainingStep,
+    mapped,
 )
 from agnostic_rand.errors import InputError, ModelError, unknown_name
 from agnostic_rand_keras.arrays import host_copy
+from agnostic_rand_keras.beside import SideRuntimes
 from agnostic_rand_keras.cloning import cloned
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
@@ -29,7 +33,7 @@ from agnostic_rand_keras.inventory import take_inventory
 from agnostic_rand_keras.native_init import initialized
 from agnostic_rand_keras.order import graph_order, traced_order
 from agnostic_rand_keras.random_state import keras_state, set_keras_state
-from agnostic_rand_keras.runtime import open_runtime
+from agnostic_rand_keras.runtime import Runtime, open_runtime
 from agnostic_rand_keras.statistics import normalizations, refuse_unknown_statistics
 from agnostic_rand_keras.training import make_trainer
 from agnostic_rand_keras.tree import all_layers, all_variables, seed_states
@@ -44,6 +48,7 @@ class KerasAdapter:
         forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
         example_inputs: A small batch on which the order of layers is traced. Without it the order is
             that of the functional graph where there is one, else that of declaration.
+        example_beside: What stands beside it for a model of several inputs.
 
     Raises:
         ModelError: The model cannot be read, or not called on the example.
@@ -52,22 +57,29 @@ class KerasAdapter:
     framework = "keras"
 
     def __init__(
-        self, model: keras.Model, *, forward: Forward | None = None, example_inputs: Array | None = None
+        self,
+        model: keras.Model,
+        *,
+        forward: Forward | None = None,
+        example_inputs: Array | None = None,
+        example_beside: SideInputs | None = None,
     ) -> None:
         self._model = model
+        self.side_inputs: SideInputs | None = None
         inventory = take_inventory(model)
         self._layers = inventory.layers
         self._variables = inventory.variables
         self._owners = inventory.owners
         self._forward = ForwardPass(model, all_variables(model), forward)
         self._runtime = open_runtime(self._forward)
-        self._starts = LayerStarts(self._forward)
+        self._besides = SideRuntimes(self._forward)
+        self._starts = LayerStarts()
         self._dtype = _input_dtype(self._layers)
-        self._example: Array = None
+        self._example: tuple[Array, SideInputs | None] = (None, None)
         self.channel_axis = _channel_axis(model)
         self.order_source: OrderSource = "declared"
         if example_inputs is not None:
-            self._trace(example_inputs)
+            self._trace(example_inputs, example_beside)
         elif (order := graph_order(model, self._layers, self._owners)) is not None:
             self._layers, self.order_source = order, "traced"
 
@@ -115,6 +127,12 @@ class KerasAdapter:
         """An adapter of a copy of the model, without what was compiled for training."""
         return cloned(self._model, self._opened)
 
+    def beside(self, inputs: SideInputs) -> Self:
+        """The same model as a function of one of its inputs; what was compiled is shared."""
+        twin = copy.copy(self)
+        twin.side_inputs = inputs
+        return twin
+
     def asarray(self, x: HostArray) -> Array:
         """A copy on the model's device; floating values in its precision, at least float32."""
         return self._runtime.asarray(x, self._dtype)
@@ -130,7 +148,7 @@ class KerasAdapter:
 
     def predict(self, inputs: Array) -> Array:
         """The outputs with `training=False`, `(n, classes)`."""
-        return self._runtime.predict(inputs)
+        return self._at(inputs)[1].predict(inputs)
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
         """The gradient of the targets' outputs, shaped like the inputs."""
@@ -148,7 +166,7 @@ class KerasAdapter:
                 fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
                 "the name of their embedding.",
             )
-        return self._runtime.output_and_gradient(inputs, targets, relu)
+        return self._at(inputs)[1].output_and_gradient(inputs, targets, relu)
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """All rules."""
@@ -156,16 +174,17 @@ class KerasAdapter:
 
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
         """By path, the shape of what each layer puts out, in the order in which they finish."""
+        _, runtime = self._at(inputs)
         with keras.StatelessScope():
-            return output_shapes(self._model, lambda: self._runtime.trace(inputs), self._runtime.outside_loops)
+            return output_shapes(self._model, lambda: runtime.trace(inputs), runtime.outside_loops)
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[Array, Array]:
         """The last output of the layer of that path, and the gradient with respect to it."""
-        return self._runtime.layer_gradient(inputs, targets, layer)
+        return self._at(inputs)[1].layer_gradient(inputs, targets, layer)
 
     def from_layer(self, inputs: Array, layer: str) -> KerasFromLayer:
         """The model from the output of the layer of that path on."""
-        return KerasFromLayer(self._starts, self._runtime, inputs, layer)
+        return KerasFromLayer(self._starts, self._opened_for, inputs, layer)
 
     def explaining(self, inputs: Array) -> AbstractContextManager[Callable[[], Array | None]]:
         """Foreign code may call the model; its forward pass over `inputs` is noted."""
@@ -192,7 +211,7 @@ class KerasAdapter:
         wanted = {id(self._owner(name)): name for name in layers}
         norms = normalizations(self._model)
         refuse_unknown_statistics(self._layers, wanted, norms)
-        moments = self._runtime.batch_statistics(inputs, [id(norm) in wanted for norm in norms])
+        moments = self._at(inputs)[1].batch_statistics(inputs, [id(norm) in wanted for norm in norms])
         pairs = zip(norms, moments[::2], moments[1::2], strict=True)
         return {
             wanted[id(norm)]: {"moving_mean": np.array(mean), "moving_variance": np.array(variance)}
@@ -218,8 +237,10 @@ class KerasAdapter:
 
     def _opened(self, duplicate: keras.Model) -> Self:
         """The adapter of a copy; it is traced as this one was, which shows whether it calls what it owns."""
-        twin = type(self)(duplicate, forward=self._forward.forward, example_inputs=self._example)
-        if self._example is not None and twin._layers != self._layers:
+        example, beside = self._example
+        forward = self._forward.forward
+        twin = type(self)(duplicate, forward=forward, example_inputs=example, example_beside=beside)
+        if example is not None and twin._layers != self._layers:
             raise ModelError(
                 "the copy of the model",
                 expected="the order of layers of the model itself",
@@ -232,11 +253,23 @@ class KerasAdapter:
         twin._runtime = self._runtime.for_copy(twin._forward)
         return twin
 
-    def _trace(self, example_inputs: Array) -> None:
+    def _at(self, inputs: Array) -> tuple[ForwardPass, Runtime]:
+        return self._opened_for(inputs.shape[0])
+
+    def _opened_for(self, rows: int) -> tuple[ForwardPass, Runtime]:
+        """The model as a function of so many rows of the explained input."""
+        if self.side_inputs is None:
+            return self._forward, self._runtime
+        return self._besides.at(self.side_inputs, rows)
+
+    def _trace(self, example_inputs: Array, example_beside: SideInputs | None) -> None:
         inputs = self.asarray(example_inputs)
+        beside = None if example_beside is None else mapped(self.asarray, example_beside)
+        traced = self if beside is None else self.beside(beside)
         try:
+            runtime = traced._at(inputs)[1]
             self._layers = traced_order(
-                self._layers, self._variables, self._forward.variables, lambda: self._runtime.trace(inputs)
+                self._layers, self._variables, self._forward.variables, lambda: runtime.trace(inputs)
             )
         except ModelError:
             raise
@@ -247,7 +280,7 @@ class KerasAdapter:
                 received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
                 fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
             ) from error
-        self._example, self.order_source = inputs, "traced"
+        self._example, self.order_source = (inputs, beside), "traced"
 
     def _owner(self, layer: str) -> keras.Layer:
         self._held(layer)

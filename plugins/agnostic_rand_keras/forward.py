@@ -9,6 +9,7 @@ import keras
 
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
+from agnostic_rand_keras.calling import call_model
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,17 @@ class ForwardPass:
         Raises:
             ModelError: The model returns something else.
         """
-        mapping = [] if values is None else list(zip(self.variables, values, strict=True))
-        with keras.StatelessScope(state_mapping=mapping):
-            return self.called(inputs, training=training)
+        with keras.StatelessScope(state_mapping=self.mapping(values)):
+            return self.called(inputs, values, training=training)
 
-    def called(self, inputs: Array, *, training: bool = False) -> Array:
-        """The outputs, in the scope of the caller."""
+    def mapping(self, values: Sequence[Array] | None) -> list[tuple[keras.Variable, Array]]:
+        """The state of a scope in which the model has these values."""
+        return [] if values is None else list(zip(self.variables, values, strict=True))
+
+    def called(self, inputs: Array, values: Sequence[Array] | None = None, *, training: bool = False) -> Array:
+        """The outputs, in the scope of the caller, which has the values."""
         if self.forward is None:
-            outputs = self.model(inputs, training=training)
+            outputs = call_model(self.model, inputs, training=training)
         else:
             outputs = self.forward(self.model, inputs)
         return self._checked(outputs)

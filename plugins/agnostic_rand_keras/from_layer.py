@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +11,10 @@ import numpy as np
 
 from agnostic_rand.adapters import Array, ReluRule
 from agnostic_rand.errors import ModelError
+from agnostic_rand_keras.beside import Given
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed
 from agnostic_rand_keras.runtime import Runtime, open_runtime
-
-
-@dataclass
-class _Given:
-    """What stands among the variables so that it is an argument of what is compiled, not a constant."""
-
-    value: Array
 
 
 class FromLayerPass(ForwardPass):
@@ -32,7 +26,7 @@ class FromLayerPass(ForwardPass):
         inputs: Holds the batch.
     """
 
-    def __init__(self, whole: ForwardPass, layer: str, inputs: _Given) -> None:
+    def __init__(self, whole: ForwardPass, layer: str, inputs: Given) -> None:
         super().__init__(whole.model, (*whole.variables, inputs), whole.forward)
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_place", {layer: inner_layer(whole.model, layer)})
@@ -69,15 +63,14 @@ class FromLayerPass(ForwardPass):
 class LayerStarts:
     """The compiled rests of one model, by layer and by the shape of the batch."""
 
-    forward: ForwardPass
-    opened: dict[tuple[Any, ...], tuple[_Given, Runtime]] = field(default_factory=dict)
+    opened: dict[tuple[Any, ...], tuple[Given, Runtime]] = field(default_factory=dict)
 
-    def runtime(self, layer: str, inputs: Array) -> Runtime:
-        """The model from the layer on, for a batch of inputs."""
-        key = (layer, tuple(inputs.shape), str(inputs.dtype))
+    def runtime(self, forward: ForwardPass, layer: str, inputs: Array) -> Runtime:
+        """The model, which is `forward`, from the layer on, for a batch of inputs."""
+        key = (id(forward), layer, tuple(inputs.shape), str(inputs.dtype))
         if key not in self.opened:
-            given = _Given(inputs)
-            self.opened[key] = given, open_runtime(FromLayerPass(self.forward, layer, given))
+            given = Given(inputs)
+            self.opened[key] = given, open_runtime(FromLayerPass(forward, layer, given))
         given, runtime = self.opened[key]
         given.value = inputs
         return runtime
@@ -89,7 +82,7 @@ class KerasFromLayer:
 
     Args:
         starts: What was compiled for the model.
-        whole: The model's own runtime.
+        opened: The model as a function of so many rows of inputs, and its runtime.
         inputs: The batch `(n, ...)`.
         layer: The layer's path.
 
@@ -99,15 +92,16 @@ class KerasFromLayer:
     """
 
     starts: LayerStarts
-    whole: Runtime
+    opened: Callable[[int], tuple[ForwardPass, Runtime]]
     inputs: Array
     layer: str
 
     @property
     def output(self) -> Array:
         """What the layer puts out."""
-        targets = self.whole.asarray(np.zeros(self.inputs.shape[0], dtype=np.int64), "float32")
-        output = self.whole.layer_gradient(self.inputs, targets, self.layer)[0]
+        _, whole = self.opened(self.inputs.shape[0])
+        targets = whole.asarray(np.zeros(self.inputs.shape[0], dtype=np.int64), "float32")
+        output = whole.layer_gradient(self.inputs, targets, self.layer)[0]
         self.predict(output)
         return output
 
@@ -120,6 +114,8 @@ class KerasFromLayer:
         return self._runtime(output).output_and_gradient(output, targets, relu)[1]
 
     def _runtime(self, output: Array) -> Runtime:
-        repeats = output.shape[0] // self.inputs.shape[0]
-        copies = self.whole.xp.concat([self.inputs] * repeats, axis=0) if repeats > 1 else self.inputs
-        return self.starts.runtime(self.layer, copies)
+        rows = output.shape[0]
+        repeats = rows // self.inputs.shape[0]
+        forward, whole = self.opened(rows)
+        copies = whole.xp.concat([self.inputs] * repeats, axis=0) if repeats > 1 else self.inputs
+        return self.starts.runtime(forward, self.layer, copies)

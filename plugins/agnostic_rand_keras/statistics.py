@@ -70,11 +70,10 @@ def batch_statistics(
     """
     norms = normalizations(forward.model)
     seen: list[list[tuple[Array, Array, int]]] = [[] for _ in norms]
-    mapping = [] if values is None else list(zip(forward.variables, values, strict=True))
-    with keras.StatelessScope(state_mapping=mapping) as scope, ExitStack() as stack:
+    with keras.StatelessScope(state_mapping=forward.mapping(values)) as scope, ExitStack() as stack:
         for norm, by_batch, moments in zip(norms, chosen, seen, strict=True):
             stack.enter_context(intercepted(norm, partial(_normalized, scope, norm, by_batch, moments)))
-        forward.called(inputs)
+        forward.called(inputs, values)
         # Not from inside of the layer: Keras would wrap the error into one of its own.
         _refuse_single_values(norms, seen)
         return [value for norm, moments in zip(norms, seen, strict=True) for value in _means(norm, moments)]

@@ -38,4 +38,9 @@ def _is_keras3(model: Any) -> bool:
 def _open(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_tensorflow.opening import adapter_type
 
-    return adapter_type(model)(model, forward=request.forward, example_inputs=request.example_inputs)
+    return adapter_type(model)(
+        model,
+        forward=request.forward,
+        example_inputs=request.example_inputs,
+        example_beside=request.example_beside,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Self
@@ -10,9 +11,21 @@ import array_api_compat.numpy
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.adapters import (
+    Array,
+    Forward,
+    HostArray,
+    Layer,
+    OrderSource,
+    ReluRule,
+    SideInputs,
+    TrainingStep,
+    joined,
+    mapped,
+)
 from agnostic_rand.errors import ModelError, WeightsError, unknown_name
-from agnostic_rand_tensorflow.calling import call_of
+from agnostic_rand_tensorflow.beside import SideFunctions
+from agnostic_rand_tensorflow.calling import Call, call_of
 from agnostic_rand_tensorflow.cloning import Duplicate, duplicated
 from agnostic_rand_tensorflow.deduction import deduced_meanings, used_variables
 from agnostic_rand_tensorflow.functions import Functions, host_targets
@@ -39,6 +52,7 @@ class TensorFlowAdapter:
         forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
         example_inputs: A small batch on which the order of layers and the use of variables are
             traced, or `None`.
+        example_beside: What stands beside them for a model of several inputs.
 
     Raises:
         ModelError: The model cannot be read, or not called on the example.
@@ -48,14 +62,19 @@ class TensorFlowAdapter:
     channel_axis = -1
 
     def __init__(
-        self, model: Any, *, forward: Forward | None = None, example_inputs: HostArray | None = None
+        self,
+        model: Any,
+        *,
+        forward: Forward | None = None,
+        example_inputs: HostArray | None = None,
+        example_beside: SideInputs | None = None,
     ) -> None:
         ownership = walk(model)
         self._open(model, forward, ownership, take_inventory(model, ownership, {}), {})
         self.order_source: OrderSource = "declared"
-        self._example: HostArray | None = None
         if example_inputs is not None:
-            self._trace(self.asarray(example_inputs))
+            beside = None if example_beside is None else mapped(self.asarray, example_beside)
+            self._trace(self.asarray(example_inputs), beside)
 
     @property
     def native(self) -> Any:
@@ -93,11 +112,19 @@ class TensorFlowAdapter:
 
     def clone(self) -> Self:
         """An adapter of a copy of the model, whose outputs are compared where an example is known."""
-        copy = duplicated(self._native, self._ownership, self._example)
+        duplicate = duplicated(self._native, self._ownership, self._native_example())
         twin = type(self).__new__(type(self))
-        twin._adopt(self, copy)
-        if self._example is not None:
-            twin._refuse_different(self, self._example)
+        twin._adopt(self, duplicate)
+        example, beside = self._example
+        if example is not None:
+            ours, theirs = (one if beside is None else one.beside(beside) for one in (self, twin))
+            theirs._refuse_different(ours, example)
+        return twin
+
+    def beside(self, inputs: SideInputs) -> Self:
+        """The same model as a function of one of its inputs; what was traced is shared."""
+        twin = copy.copy(self)
+        twin.side_inputs = inputs
         return twin
 
     def asarray(self, x: Array) -> HostArray:
@@ -172,22 +199,41 @@ class TensorFlowAdapter:
         # Layers of Keras cast for themselves.
         cast = dtype if dtype in _HALF and not is_layer(model) else None
         self._name = type(model).__name__
-        call = call_of(model, forward)
-        self._functions = Functions(call, Known(own, foreign), dtype=cast, name=self._name)
+        self.side_inputs: SideInputs | None = None
+        self._example: tuple[HostArray | None, SideInputs | None] = (None, None)
 
-    def _adopt(self, original: Self, copy: Duplicate) -> None:
-        """Be the adapter of a copy: the original's layers, with the variables of the copy."""
-        twins = copy.variables
+        def made(call: Call) -> Functions:
+            return Functions(call, Known(own, foreign), dtype=cast, name=self._name)
+
+        call = call_of(model, forward)
+        self._whole, self._besides = made(call), SideFunctions(call, made)
+
+    @property
+    def _functions(self) -> Functions:
+        """Those of the model, or of the model as a function of one of its inputs."""
+        return self._whole if self.side_inputs is None else self._besides.at(self.side_inputs)
+
+    def _native_example(self) -> Any:
+        example, beside = self._example
+        if example is None:
+            return None
+        native = tf.constant(example)
+        return native if beside is None else joined(mapped(tf.constant, beside), native)
+
+    def _adopt(self, original: Self, duplicate: Duplicate) -> None:
+        """Be the adapter of a copy: the original's layers, with the variables of the duplicate."""
+        twins = duplicate.variables
         variables = {
             layer: {name: twins[id(variable)] for name, variable in held.items()}
             for layer, held in original._variables.items()
         }
         owners = {
-            layer: None if owner is None else copy.owners[id(owner)] for layer, owner in original._owners.items()
+            layer: None if owner is None else duplicate.owners[id(owner)]
+            for layer, owner in original._owners.items()
         }
         foreign = {id(owned.variable.handle): owned.variable for owned in original._ownership.variables}
         inventory = Inventory(original._layers, variables, owners)
-        self._open(copy.model, original._forward, copy.ownership, inventory, foreign)
+        self._open(duplicate.model, original._forward, duplicate.ownership, inventory, foreign)
         self.order_source = original.order_source
         self._example = original._example
 
@@ -211,10 +257,11 @@ class TensorFlowAdapter:
                 return self.predict(inputs)
         return self.predict(inputs)
 
-    def _trace(self, inputs: HostArray) -> None:
+    def _trace(self, inputs: HostArray, beside: SideInputs | None) -> None:
+        traced = self if beside is None else self.beside(beside)
         try:
-            graph = self._functions.forward(inputs).graph
-            self.predict(inputs)
+            graph = traced._functions.forward(inputs).graph
+            traced.predict(inputs)
         except ModelError:
             raise
         except Exception as error:
@@ -227,7 +274,7 @@ class TensorFlowAdapter:
         inventory = take_inventory(self._native, self._ownership, deduced_meanings(graph))
         self._variables, self._owners = inventory.variables, inventory.owners
         self._layers = by_first_use(inventory.layers, inventory.variables, used_variables(graph))
-        self._example = inputs
+        self._example = inputs, beside
         self.order_source = "traced"
 
     def _ready(self, inputs: Array) -> HostArray:

@@ -12,9 +12,11 @@ from agnostic_rand.adapters import Forward
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.legacy_keras import is_layer
 
-Call = Callable[[tf.Tensor], tf.Tensor]
+Call = Callable[[Any], tf.Tensor]
+"""From the inputs (a tensor; for several a tuple or a dictionary of tensors) to the outputs."""
 
 _MODES = ("training", "is_training")
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 def call_of(model: Any, forward: Forward | None, *, training: bool = False) -> Call:
@@ -27,7 +29,7 @@ def call_of(model: Any, forward: Forward | None, *, training: bool = False) -> C
     """
     if forward is not None:
 
-        def call(inputs: tf.Tensor) -> tf.Tensor:
+        def call(inputs: Any) -> tf.Tensor:
             return _checked(forward(model, inputs), model)
 
         return call
@@ -35,8 +37,8 @@ def call_of(model: Any, forward: Forward | None, *, training: bool = False) -> C
         mode = _mode_of(model)
         modes = {} if mode is None else {mode: training}
 
-        def call_itself(inputs: tf.Tensor) -> tf.Tensor:
-            return _checked(model(inputs, **modes), model)
+        def call_itself(inputs: Any) -> tf.Tensor:
+            return _checked(call_model(model, inputs, modes), model)
 
         return call_itself
     signatures = dict(getattr(model, "signatures", None) or {})
@@ -54,18 +56,33 @@ def call_of(model: Any, forward: Forward | None, *, training: bool = False) -> C
 
 def _signature_call(model: Any, signature: Any) -> Call:
     names = list(signature.structured_input_signature[1])
-    if len(names) != 1:
-        raise ModelError(
-            "the SavedModel's signature",
-            expected="one input",
-            received=f"{len(names)}: {', '.join(names)}",
-            fix="Pass forward=lambda model, inputs: model.signatures[...](...)[...]",
-        )
 
-    def call(inputs: tf.Tensor) -> tf.Tensor:
-        return _checked(signature(**{names[0]: inputs}), model)
+    def call(inputs: Any) -> tf.Tensor:
+        named = inputs if isinstance(inputs, dict) else {names[0]: inputs}
+        if set(named) != set(names):
+            raise ModelError(
+                "the SavedModel's signature",
+                expected=f"one input for each of {', '.join(names)}",
+                received=f"{len(named)}: {', '.join(map(str, named))}",
+                fix="Pass a dictionary of inputs, or forward=lambda model, inputs: model.signatures[...](...)[...]",
+            )
+        return _checked(signature(**named), model)
 
     return call
+
+
+def call_model(model: Any, inputs: Any, modes: dict[str, bool]) -> Any:
+    """What the model returns; several inputs are passed by position or name, to Keras as its `call` takes them."""
+    if isinstance(inputs, tuple | dict) and is_layer(model):
+        parameters = inspect.signature(model.call).parameters
+        required = [name for name, p in parameters.items() if p.default is p.empty and p.kind is _POSITIONAL]
+        if isinstance(inputs, dict) and not set(inputs) <= set(parameters):
+            return model(inputs, **modes)
+        if isinstance(inputs, tuple) and len(required) < len(inputs):
+            return model(list(inputs), **modes)
+    if isinstance(inputs, dict):
+        return model(**inputs, **modes)
+    return model(*inputs, **modes) if isinstance(inputs, tuple) else model(inputs, **modes)
 
 
 def _mode_of(model: Any) -> str | None:

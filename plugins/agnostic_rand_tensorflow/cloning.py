@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ModelError
+from agnostic_rand_tensorflow.calling import call_model
 from agnostic_rand_tensorflow.legacy_keras import is_layer, namespaces
 from agnostic_rand_tensorflow.ownership import Ownership, walk
 
@@ -34,13 +34,13 @@ class Duplicate:
     owners: dict[int, Any]
 
 
-def duplicated(model: Any, ownership: Ownership, example: HostArray | None) -> Duplicate:
+def duplicated(model: Any, ownership: Ownership, example: Any) -> Duplicate:
     """Copy a model, with the values of all its variables.
 
     Args:
         model: The original.
         ownership: What the walk through it found.
-        example: Inputs that a copy of a subclassed Keras model is built with, or `None`.
+        example: Tensors that a copy of a subclassed Keras model is built with, or `None`.
 
     Raises:
         ModelError: It cannot be copied.
@@ -74,14 +74,14 @@ def duplicated(model: Any, ownership: Ownership, example: HostArray | None) -> D
     )
 
 
-def _copy(model: Any, example: HostArray | None) -> Any:
+def _copy(model: Any, example: Any) -> Any:
     with warnings.catch_warnings():
         # Keras and TensorFlow warn of each other's arrays when they are copied.
         warnings.simplefilter("ignore", DeprecationWarning)
         return _keras_copy(model, example) if is_layer(model) else copy.deepcopy(model)
 
 
-def _keras_copy(model: Any, example: HostArray | None) -> Any:
+def _keras_copy(model: Any, example: Any) -> Any:
     keras = next(known for known in namespaces() if isinstance(model, known.layers.Layer))
     if not isinstance(model, keras.Model):
         made = type(model).from_config(model.get_config())
@@ -91,7 +91,7 @@ def _keras_copy(model: Any, example: HostArray | None) -> Any:
         if example is None:
             made.build_from_config(model.get_build_config())
         else:
-            made(tf.constant(example))
+            call_model(made, example, {})
     return made
 
 

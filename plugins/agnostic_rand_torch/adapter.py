@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
@@ -12,10 +13,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Array, Forward, HostArray, Layer, OrderSource, ReluRule, TrainingStep
+from agnostic_rand.adapters import (
+    Array,
+    Forward,
+    HostArray,
+    Layer,
+    OrderSource,
+    ReluRule,
+    SideInputs,
+    TrainingStep,
+    mapped,
+)
 from agnostic_rand.errors import ModelError, WeightsError, unknown_name
 from agnostic_rand_torch import random_state as generators
 from agnostic_rand_torch.arrays import full_precision, host, host_copy, own_tensor, tensor_of
+from agnostic_rand_torch.calling import all_inputs, called
 from agnostic_rand_torch.copying import duplicated
 from agnostic_rand_torch.external import watched
 from agnostic_rand_torch.from_layer import Call, TorchFromLayer
@@ -35,10 +47,13 @@ from agnostic_rand_torch.unwrap import uncompiled, unwrap
 class TorchAdapter:
     """A module on its own device, in its own precision; compiled wrappers are looked through.
 
+    Several inputs are passed on as `model(*inputs)` or `model(**inputs)`.
+
     Args:
         model: The module.
         forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
         example_inputs: A small batch on which the order of layers is traced, or `None`.
+        example_beside: What stands beside it for a model of several inputs.
 
     Raises:
         ModelError: The module cannot be read, or not called on the example.
@@ -48,8 +63,14 @@ class TorchAdapter:
     channel_axis = 1
 
     def __init__(
-        self, model: nn.Module, *, forward: Forward | None = None, example_inputs: Array | None = None
+        self,
+        model: nn.Module,
+        *,
+        forward: Forward | None = None,
+        example_inputs: Array | None = None,
+        example_beside: SideInputs | None = None,
     ) -> None:
+        self.side_inputs: SideInputs | None = None
         self._native = model
         self._module = unwrap(model)
         self._forward = forward
@@ -62,7 +83,7 @@ class TorchAdapter:
         self._device, self._dtype = first.device, first.dtype
         self.order_source: OrderSource = "declared"
         if example_inputs is not None and self._layers:
-            self._trace(example_inputs)
+            self._trace(example_inputs, example_beside)
 
     @property
     def native(self) -> nn.Module:
@@ -121,6 +142,12 @@ class TorchAdapter:
         twin.order_source = self.order_source
         return twin
 
+    def beside(self, inputs: SideInputs) -> Self:
+        """The same module as a function of one of its inputs."""
+        twin = copy.copy(self)
+        twin.side_inputs = inputs
+        return twin
+
     def asarray(self, x: Array) -> torch.Tensor:
         """A copy on the model's device; floating values in its precision."""
         return own_tensor(x, self._device, self._dtype)
@@ -152,7 +179,7 @@ class TorchAdapter:
         # Compiled code would keep the note of the call in which it was compiled; scripted code takes no hook.
         compiled = uncompiled(self._native) is not self._native or self._module._compiled_call_impl is not None
         hidden = compiled or isinstance(self._module, torch.jit.ScriptModule)
-        seen = self._forward is None and not hidden
+        seen = self._forward is None and not hidden and self.side_inputs is None
         return watched(self._native, self._module, inputs if seen else None)
 
     def model_state(self) -> dict[str, object]:
@@ -221,9 +248,10 @@ class TorchAdapter:
         return full_precision(outputs), full_precision(gradient)
 
     def _call(self, inputs: torch.Tensor) -> torch.Tensor:
-        # The caller's function was written for the model that was passed, wrapped as it was.
+        taken = all_inputs(inputs, self.side_inputs)
         forward = self._forward
-        outputs = self._module(inputs) if forward is None else forward(uncompiled(self._native), inputs)
+        # The caller's function was written for the model that was passed, wrapped as it was.
+        outputs = called(self._module, taken) if forward is None else forward(uncompiled(self._native), taken)
         if not isinstance(outputs, torch.Tensor):
             raise ModelError(
                 f"the output of {type(self._module).__name__}",
@@ -238,11 +266,12 @@ class TorchAdapter:
         with evaluating(self._module), generators.same_draws(self._device):
             yield
 
-    def _trace(self, example_inputs: Array) -> None:
+    def _trace(self, example_inputs: Array, example_beside: SideInputs | None) -> None:
         try:
             inputs = self.asarray(example_inputs)
+            traced = self if example_beside is None else self.beside(mapped(self.asarray, example_beside))
             with interpreted():
-                order = traced_order(self._layers, self._tensors, lambda: self.predict(inputs))
+                order = traced_order(self._layers, self._tensors, lambda: traced.predict(inputs))
         except ModelError:
             raise
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import AdapterView, Array, FromLayer, ModelAdapter, ReluRule
+from agnostic_rand.adapters import AdapterView, Array, FromLayer, ModelAdapter, ReluRule, SideInputs
 from agnostic_rand.errors import ArgumentError
 
 Activation: TypeAlias = Literal["softmax", "sigmoid"] | None
@@ -34,6 +34,11 @@ class ActivatedAdapter(AdapterView):
     def clone(self) -> Self:
         """The same activation on a copy of the model."""
         return type(self)(self._adapter.clone(), self._activation)
+
+    def beside(self, inputs: SideInputs) -> ModelAdapter:
+        """The same activation on the model as a function of one of its inputs."""
+        capable: Any = self._adapter
+        return type(self)(capable.beside(inputs), self._activation)
 
     def predict(self, inputs: Array) -> Array:
         """The activated outputs `(n, classes)`."""

@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter, PlacedInputs
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.errors import ArgumentError, ExplanationError, NonFiniteOutputError
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.explaining import explain_batch
 from agnostic_rand.output_change import OutputChange, OutputTally
+from agnostic_rand.samples import Samples
 from agnostic_rand.similarity import MapForm, Measure
 from agnostic_rand.targets import best_class
 from agnostic_rand.weights import Plan, Randomizer
@@ -83,7 +84,7 @@ class CascadeRecord:
 @dataclass(frozen=True)
 class _Batch:
     start: int
-    inputs: Array
+    inputs: PlacedInputs
     targets: Array | None
     outputs: HostArray
     prepared: Mapping[str, Mapping[str, Any]]
@@ -92,7 +93,7 @@ class _Batch:
 def run_cascade(
     adapter: ModelAdapter,
     explainers: Sequence[Explainer],
-    inputs: HostArray,
+    samples: Samples,
     targets: HostArray | str,
     randomizer: Randomizer,
     plan: Plan,
@@ -104,7 +105,7 @@ def run_cascade(
     Args:
         adapter: The model that the randomizer changes.
         explainers: With distinct names.
-        inputs: `(n, ...)`, on the host.
+        samples: The inputs.
         targets: The classes to explain `(n,)`, or `"dynamic"` for the current model's choice.
         randomizer: Brings the model into its states; it is trained when this function is called.
         plan: The randomizer's plan.
@@ -115,15 +116,15 @@ def run_cascade(
         NonFiniteOutputError: A randomized model's outputs are not finite; names step and layer.
         ExplanationError: A map is not one of its inputs; names step, batch and explainer.
     """
-    samples = inputs.shape[0]
-    shape = (settings.draws, len(plan.steps), samples)
+    count = len(samples)
+    shape = (settings.draws, len(plan.steps), count)
     scores = {e.name: {m.name: np.full(shape, np.nan) for m in settings.measures} for e in explainers}
     tally = OutputTally(settings.draws, len(plan.steps))
-    ticker = _Ticker(settings, samples, len(plan.steps), len(explainers))
-    for start, stop in _shards(inputs, len(explainers) * len(settings.measures), settings):
+    ticker = _Ticker(settings, count, len(plan.steps), len(explainers))
+    for start, stop in _shards(samples, len(explainers) * len(settings.measures), settings):
         run = _ShardRun(adapter, explainers, settings, context, ticker, scores, tally)
         batches = [
-            run.base(first, inputs[first : min(first + settings.batch_size, stop)], targets)
+            run.base(first, samples[first : min(first + settings.batch_size, stop)], targets)
             for first in range(start, stop, settings.batch_size)
         ]
         for draw in range(settings.draws):
@@ -133,7 +134,7 @@ def run_cascade(
                 for batch in batches:
                     run.compare(batch, draw, number, place)
             randomizer.verify()
-        if stop < samples:
+        if stop < count:
             randomizer.restore()
     return CascadeRecord(scores, tally.change())
 
@@ -148,10 +149,10 @@ class _ShardRun:
     scores: Mapping[str, Mapping[str, HostArray]]
     tally: OutputTally
 
-    def base(self, start: int, inputs: HostArray, targets: HostArray | str) -> _Batch:
-        native = self.adapter.asarray(inputs)
-        fixed = None if isinstance(targets, str) else self.adapter.asarray(targets[start : start + len(inputs)])
-        view = BatchView(self.adapter, native)
+    def base(self, start: int, samples: Samples, targets: HostArray | str) -> _Batch:
+        placed = samples.placed(self.adapter)
+        fixed = None if isinstance(targets, str) else self.adapter.asarray(targets[start : start + len(samples)])
+        view = self._view(placed)
         chosen = self._targets(view, fixed)
         place = "the trained model"
         context = replace(self.context, draw=-1, step=-1, first_sample=start)
@@ -159,14 +160,14 @@ class _ShardRun:
         for explainer in self.explainers:
             forms = self._explain(view, explainer, chosen, context, place)
             prepared[explainer.name] = {m.name: m.prepare(forms[m.form]) for m in self.settings.measures}
-        outputs = self._finite_outputs(view, native, place)
-        return _Batch(start, native, fixed, outputs, prepared)
+        outputs = self._finite_outputs(view, place)
+        return _Batch(start, placed, fixed, outputs, prepared)
 
     def compare(self, batch: _Batch, draw: int, step: int, place: str) -> None:
-        view = BatchView(self.adapter, batch.inputs)
+        view = self._view(batch.inputs)
         targets = self._targets(view, batch.targets)
         context = replace(self.context, draw=draw, step=step, first_sample=batch.start)
-        stop = batch.start + batch.inputs.shape[0]
+        stop = batch.start + view.inputs.shape[0]
         for explainer in self.explainers:
             forms = self._explain(view, explainer, targets, context, place)
             for measure in self.settings.measures:
@@ -174,7 +175,10 @@ class _ShardRun:
                 self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
                     self.adapter, score, measure, stop - batch.start
                 )
-        self.tally.add(draw, step, batch.outputs, self._finite_outputs(view, batch.inputs, place))
+        self.tally.add(draw, step, batch.outputs, self._finite_outputs(view, place))
+
+    def _view(self, inputs: PlacedInputs) -> BatchView:
+        return BatchView(inputs.seen_by(self.adapter), inputs.explained)
 
     def _targets(self, view: BatchView, fixed: Array | None) -> Array:
         return best_class(view.predict(view.inputs)) if fixed is None else fixed
@@ -191,7 +195,7 @@ class _ShardRun:
             maps, axis = explain_batch(view, explainer, targets, context, place)
         except ExplanationError:
             # Maps of a model that has no finite outputs are the model's fault.
-            self._finite_outputs(view, view.inputs, place)
+            self._finite_outputs(view, place)
             raise
         forms = {measure.form for measure in self.settings.measures}
         applied = {form: form.apply(maps, axis) for form in forms}
@@ -200,8 +204,8 @@ class _ShardRun:
         self.ticker.tick(explainer.name)
         return applied
 
-    def _finite_outputs(self, view: BatchView, inputs: Array, place: str) -> HostArray:
-        outputs = self.adapter.to_numpy(view.predict(inputs)).astype(np.float64)
+    def _finite_outputs(self, view: BatchView, place: str) -> HostArray:
+        outputs = self.adapter.to_numpy(view.predict(view.inputs)).astype(np.float64)
         if not np.isfinite(outputs).all():
             raise NonFiniteOutputError(
                 f"the outputs of {place}",
@@ -225,7 +229,8 @@ class _Ticker:
             self._callback(Progress(self._done, max(self._total, self._done), description))
 
 
-def _shards(inputs: HostArray, forms: int, settings: CascadeSettings) -> list[tuple[int, int]]:
+def _shards(samples: Samples, forms: int, settings: CascadeSettings) -> list[tuple[int, int]]:
+    inputs = samples.inputs
     # A prepared map is at most as many float64 values as the input has elements.
     per_sample = inputs[0].size * (inputs.itemsize + 8 * forms)
     batches = max(1, settings.shard_bytes // (per_sample * settings.batch_size))

@@ -9,6 +9,7 @@ from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.maps import scoring_maps
+from agnostic_rand.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ExplainedBatch:
 def explained_batches(
     adapter: ModelAdapter,
     explainer: Explainer,
-    inputs: HostArray,
+    samples: Samples,
     targets: HostArray,
     context: ExplanationContext,
     place: str,
@@ -48,7 +49,7 @@ def explained_batches(
     Args:
         adapter: The model.
         explainer: The method.
-        inputs: `(n, ...)`, on the host.
+        samples: The inputs.
         targets: The classes to explain `(n,)`.
         context: Where explainers get their randomness; its batch size is used.
         place: What the model's state is called in errors.
@@ -56,10 +57,10 @@ def explained_batches(
     Raises:
         ExplanationError: A map is not one of its inputs.
     """
-    for start in range(0, inputs.shape[0], context.batch_size):
-        native = adapter.asarray(inputs[start : start + context.batch_size])
+    for start in range(0, len(samples), context.batch_size):
+        placed = samples[start : start + context.batch_size].placed(adapter)
         chosen = adapter.asarray(targets[start : start + context.batch_size])
-        view = BatchView(adapter, native)
+        view = BatchView(placed.seen_by(adapter), placed.explained)
         maps, axis = explain_batch(view, explainer, chosen, replace(context, first_sample=start), place)
         yield ExplainedBatch(start, view, chosen, maps, axis)
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, ModelAdapter
+from agnostic_rand.adapters import (
+    AllInputs,
+    HostArray,
+    ModelAdapter,
+    PlacedInputs,
+    SideInputs,
+    beside,
+    joined,
+    mapped,
+)
 from agnostic_rand.errors import InputError
+from agnostic_rand.several_inputs import chosen_place, gathered, is_several
 
 ArrayLike: TypeAlias = Any
+
+_SIDE = "an input beside the explained one"
 
 
 @dataclass(frozen=True)
@@ -19,27 +31,49 @@ class Samples:
     """The inputs `(n, ...)` and the targets that came with them, on the host.
 
     Args:
-        inputs: Finite, at least one sample.
+        inputs: The explained ones: finite, at least one sample.
         targets: Class indices `(n,)`, or `None`.
         classes: The number of columns that one-hot labels had, or `None`.
+        side: The inputs beside the explained one, for models of several.
     """
 
     inputs: HostArray
     targets: HostArray | None
     classes: int | None = None
+    side: SideInputs | None = None
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
 
+    def __getitem__(self, rows: slice) -> Samples:
+        """Some of the samples."""
+        targets = None if self.targets is None else self.targets[rows]
+        side = None if self.side is None else mapped(lambda array: array[rows], self.side)
+        return Samples(self.inputs[rows], targets, self.classes, side)
 
-def read_samples(inputs: ArrayLike, targets: ArrayLike, adapter: ModelAdapter) -> Samples:
+    @property
+    def all_inputs(self) -> HostArray | AllInputs:
+        """What the model takes: an array, or all of its inputs."""
+        return self.inputs if self.side is None else joined(self.side, self.inputs)
+
+    def placed(self, adapter: ModelAdapter) -> PlacedInputs:
+        """The inputs on the model's device."""
+        side = None if self.side is None else mapped(adapter.asarray, self.side)
+        return PlacedInputs(adapter.asarray(self.inputs), side)
+
+
+def read_samples(
+    inputs: ArrayLike, targets: ArrayLike, adapter: ModelAdapter, explained_input: int | str | None = None
+) -> Samples:
     """Read arrays, tensors or batches of both into host arrays.
 
     Args:
-        inputs: An array `(n, ...)` of any library, or an iterable of `(inputs, targets)` batches
-            such as a DataLoader, which is read once, to its end.
+        inputs: An array `(n, ...)` of any library; a tuple or a dictionary of arrays for a model of
+            several inputs; or an iterable of `(inputs, targets)` batches such as a DataLoader, which
+            is read once, to its end.
         targets: Integer labels `(n,)`, one-hot labels `(n, classes)`, or `None`.
         adapter: Converts native arrays.
+        explained_input: Which of several inputs is explained, by position or name.
 
     Raises:
         InputError: The data is empty, not finite, not numeric, or of different lengths.
@@ -53,16 +87,23 @@ def read_samples(inputs: ArrayLike, targets: ArrayLike, adapter: ModelAdapter) -
                 fix="Leave targets out, or pass the inputs as one array.",
             )
         inputs, targets = _gather(inputs, adapter)
+    place = chosen_place(inputs, explained_input, adapter)
+    side = None
+    if place is not None:
+        side = mapped(lambda array: _host(_SIDE, array, adapter), beside(inputs, place))
+        inputs = inputs[place]
     x = _host("inputs", inputs, adapter)
     _check_inputs(x)
+    if side is not None:
+        mapped(lambda array: _check_side(array, x.shape[0]), side)
     if targets is None:
-        return Samples(x, None)
+        return Samples(x, None, side=side)
     y = _host("targets", targets, adapter)
-    return Samples(x, _labels(y, x.shape[0]), y.shape[1] if y.ndim == 2 and y.shape[1] > 1 else None)
+    return Samples(x, _labels(y, x.shape[0]), y.shape[1] if y.ndim == 2 and y.shape[1] > 1 else None, side)
 
 
 def _is_batches(inputs: ArrayLike) -> bool:
-    if hasattr(inputs, "shape"):
+    if hasattr(inputs, "shape") or is_several(inputs):
         return False
     if isinstance(inputs, list | tuple):
         return bool(inputs) and isinstance(inputs[0], tuple | list) and _is_pair_of_arrays(inputs[0])
@@ -70,11 +111,11 @@ def _is_batches(inputs: ArrayLike) -> bool:
 
 
 def _is_pair_of_arrays(batch: Any) -> bool:
-    return len(batch) == 2 and all(hasattr(part, "shape") or part is None for part in batch)
+    return len(batch) == 2 and all(hasattr(part, "shape") or is_several(part) or part is None for part in batch)
 
 
-def _gather(batches: Iterable[Any], adapter: ModelAdapter) -> tuple[HostArray, HostArray | None]:
-    inputs: list[HostArray] = []
+def _gather(batches: Iterable[Any], adapter: ModelAdapter) -> tuple[HostArray | AllInputs, HostArray | None]:
+    inputs: list[HostArray | AllInputs] = []
     targets: list[HostArray] = []
     for number, batch in enumerate(_iterate(batches)):
         if not (isinstance(batch, tuple | list) and len(batch) == 2):
@@ -84,7 +125,7 @@ def _gather(batches: Iterable[Any], adapter: ModelAdapter) -> tuple[HostArray, H
                 received=f"{type(batch).__name__}" + (f" of {len(batch)}" if hasattr(batch, "__len__") else ""),
                 fix="Let the iterable yield pairs; targets may be None.",
             )
-        inputs.append(_host(f"the inputs of batch {number}", batch[0], adapter))
+        inputs.append(_host_inputs(f"the inputs of batch {number}", batch[0], adapter))
         if batch[1] is not None:
             targets.append(_host(f"the targets of batch {number}", batch[1], adapter))
     if not inputs:
@@ -101,15 +142,15 @@ def _gather(batches: Iterable[Any], adapter: ModelAdapter) -> tuple[HostArray, H
             received=f"targets in {len(targets)} of {len(inputs)} batches",
             fix="Let every batch bring its targets.",
         )
-    shapes = {array.shape[1:] for array in inputs}
-    if len(shapes) > 1:
-        raise InputError(
-            "inputs",
-            expected="batches whose samples have one shape",
-            received=" and ".join(map(str, sorted(shapes)[:3])),
-            fix="Resize or pad the samples.",
-        )
-    return np.concatenate(inputs), np.concatenate(targets) if targets else None
+    return gathered(inputs), np.concatenate(targets) if targets else None
+
+
+def _host_inputs(subject: str, value: Any, adapter: ModelAdapter) -> HostArray | AllInputs:
+    if isinstance(value, Mapping):
+        return {name: _host(f"{subject}, {name!r}", array, adapter) for name, array in value.items()}
+    if is_several(value):
+        return tuple(_host(f"{subject}, at {i}", array, adapter) for i, array in enumerate(value))
+    return _host(subject, value, adapter)
 
 
 def _iterate(batches: Iterable[Any]) -> Iterator[Any]:
@@ -155,6 +196,23 @@ def _check_inputs(inputs: HostArray) -> None:
             "inputs",
             expected="finite numbers",
             received=f"NaN or infinity in {int(broken.sum())} samples, first in sample {int(broken.argmax())}",
+            fix="Clean or drop these samples.",
+        )
+
+
+def _check_side(array: HostArray, count: int) -> None:
+    if array.ndim == 0 or array.shape[0] != count:
+        raise InputError(
+            _SIDE,
+            expected=f"as many samples as the explained one: {count}",
+            received=f"shape {array.shape}",
+            fix="Pass arrays (n, ...) of the same samples.",
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            _SIDE,
+            expected="finite numbers",
+            received="NaN or infinity",
             fix="Clean or drop these samples.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from array_api_compat import array_namespace
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.samples import Samples
 
 DYNAMIC = "dynamic"
 
@@ -66,10 +68,19 @@ def check_labels(labels: HostArray, classes: int, columns: int | None = None) ->
         )
 
 
-def frozen_targets(adapter: ModelAdapter, inputs: HostArray, batch_size: int) -> HostArray:
+def output_batches(adapter: ModelAdapter, samples: Samples, batch_size: int) -> Iterator[Array]:
+    """The model's outputs `(k, classes)`, batch by batch."""
+    for start in range(0, len(samples), batch_size):
+        placed = samples[start : start + batch_size].placed(adapter)
+        yield outputs_of(placed.seen_by(adapter), placed.explained)
+
+
+def class_count(adapter: ModelAdapter, samples: Samples) -> int:
+    """The number of the model's outputs."""
+    return int(next(output_batches(adapter, samples[:1], 1)).shape[1])
+
+
+def frozen_targets(adapter: ModelAdapter, samples: Samples, batch_size: int) -> HostArray:
     """The trained model's predictions `(n,)`; zeros where the model has a single output."""
-    parts = []
-    for start in range(0, inputs.shape[0], batch_size):
-        outputs = outputs_of(adapter, adapter.asarray(inputs[start : start + batch_size]))
-        parts.append(adapter.to_numpy(best_class(outputs)).astype(np.int64))
-    return np.concatenate(parts)
+    outputs = output_batches(adapter, samples, batch_size)
+    return np.concatenate([adapter.to_numpy(best_class(part)).astype(np.int64) for part in outputs])

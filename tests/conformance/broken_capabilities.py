@@ -11,7 +11,7 @@ from agnostic_rand_example_numpy.network import Array, Network
 from broken_contract import Fault
 from full_numpy import FullNumpyAdapter, NumpyFromLayer
 
-from agnostic_rand.adapters import HostArray, ReluRule, TrainingStep
+from agnostic_rand.adapters import HostArray, ReluRule, SideInputs, TrainingStep
 
 
 class SumsTheGradient(FullNumpyAdapter):
@@ -185,6 +185,43 @@ class StartsAnywhere(FullNumpyAdapter):
         return super().from_layer(inputs, layer if layer in self.native.path else self.native.path[0])
 
 
+class ForgetsTheSecondInput(FullNumpyAdapter):
+    def factors(self, rows: int) -> Array | float:
+        return 1.0
+
+
+class RepeatsEachRow(FullNumpyAdapter):
+    def factors(self, rows: int) -> Array | float:
+        found = super().factors(rows)
+        return found if self.side_inputs is None else np.repeat(found, 2, axis=0)[:rows]
+
+
+class KeepsTheFirstSecondInput(FullNumpyAdapter):
+    def beside(self, inputs: SideInputs) -> FullNumpyAdapter:
+        self.first = getattr(self, "first", inputs)
+        return super().beside(self.first)
+
+
+class ForgetsTheSecondInputsSlope(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return super().gradient(inputs, targets, relu=relu) / self.factors(len(inputs))
+
+
+class TakesWeightsOfItsOwn(FullNumpyAdapter):
+    def clone_once(self) -> FullNumpyAdapter:
+        self.kept = getattr(self, "kept", None) or self.clone()
+        return self.kept
+
+    def beside(self, inputs: SideInputs) -> FullNumpyAdapter:
+        return FullNumpyAdapter(self.clone_once().native).beside(inputs)
+
+
+class ChangesItself(FullNumpyAdapter):
+    def beside(self, inputs: SideInputs) -> FullNumpyAdapter:
+        self.side_inputs = inputs
+        return self
+
+
 class DoesNotLearn(FullNumpyAdapter):
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         return self.clone_trainer(learning_rate, seed)
@@ -288,6 +325,12 @@ FAULTS = (
     Fault(ForgetsCopies, "from_layer_continues", "second of two copies"),
     Fault(FlipsTheGradientFromALayer, "from_layer_gradient", "beside layer_gradient"),
     Fault(StartsAnywhere, "errors_unknown_layer", "from_layer of an unknown layer is not refused"),
+    Fault(ForgetsTheSecondInput, "several_inputs_outputs", "the outputs"),
+    Fault(RepeatsEachRow, "several_inputs_outputs", "the outputs"),
+    Fault(KeepsTheFirstSecondInput, "several_inputs_outputs", "beside other inputs"),
+    Fault(ForgetsTheSecondInputsSlope, "several_inputs_gradient", "the gradient"),
+    Fault(TakesWeightsOfItsOwn, "several_inputs_weights", "after a write"),
+    Fault(ChangesItself, "several_inputs_weights", "changed the adapter itself"),
     Fault(DoesNotLearn, "training_learns", "no step changed layer"),
     Fault(IgnoresTheRate, "training_first_step", "the learning rate"),
     Fault(CountsMisses, "training_first_step", "said to be right"),

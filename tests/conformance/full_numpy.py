@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from agnostic_rand_example_numpy.adapter import RELU_RULES, NumpyAdapter
 from agnostic_rand_example_numpy.network import Array, BatchNorm, Dense
 
-from agnostic_rand.adapters import HostArray, ReluRule, TrainingStep
+from agnostic_rand.adapters import HostArray, ReluRule, SideInputs, TrainingStep, joined, repeated
 from agnostic_rand.errors import unknown_name
 
 GENERATOR = np.random.default_rng(0)
@@ -31,7 +32,7 @@ class NumpyFromLayer:
     def predict(self, output: Array) -> Array:
         for name in self.adapter.native.path[self.start :]:
             output = self.adapter.native.modules[name].forward(output, training=False)
-        return output
+        return output * self.adapter.factors(len(output))
 
     def gradient(self, output: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
         reached = [output]
@@ -45,6 +46,24 @@ class NumpyFromLayer:
 
 
 class FullNumpyAdapter(NumpyAdapter):
+    """A second input multiplies the outputs."""
+
+    side_inputs: SideInputs | None = None
+
+    def beside(self, inputs: SideInputs) -> FullNumpyAdapter:
+        twin = copy.copy(self)
+        twin.side_inputs = inputs
+        return twin
+
+    def factors(self, rows: int) -> Array | float:
+        return 1.0 if self.side_inputs is None else joined(repeated(self.side_inputs, rows), None)[1]
+
+    def predict(self, inputs: Array) -> Array:
+        return super().predict(inputs) * self.factors(len(inputs))
+
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        return super().gradient(inputs, targets, relu=relu) * self.factors(len(inputs))
+
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[Array, Array]:
@@ -82,7 +101,7 @@ class FullNumpyAdapter(NumpyAdapter):
         reached = self._reached(inputs)
         gradients = self._gradients(reached, self._weights(inputs, targets), "standard")
         last = max(i for i, name in enumerate(self.native.path) if name == layer) + 1
-        return reached[last], gradients[last]
+        return reached[last], gradients[last] * self.factors(len(inputs))
 
     def from_layer(self, inputs: Array, layer: str) -> NumpyFromLayer:
         if self.native.path.count(layer) != 1:

@@ -94,7 +94,9 @@ def numpy_cases(adapt: Adapt = FullNumpyAdapter) -> list[Case]:
             mlp(),
             inputs_of(5),
             np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-            facts=Facts(order=("first", "second", "head"), parameter_count=111, axes=axes, dense_relu=True),
+            facts=Facts(
+                order=("first", "second", "head"), parameter_count=111, axes=axes, dense_relu=True, times=times
+            ),
         ),
         case("normalized", normalized(), inputs_of(5), facts=Facts(order=("dense", "norm", "head"))),
         case(
@@ -105,6 +107,10 @@ def numpy_cases(adapt: Adapt = FullNumpyAdapter) -> list[Case]:
         ),
         case("single", single(), inputs_of(6), facts=Facts(parameter_count=7)),
     ]
+
+
+def times(network: Network, inputs: Any) -> HostArray:
+    return outputs_of(network, inputs[0]) * inputs[1]
 
 
 def _with_biases(network: Network) -> Network:

@@ -46,6 +46,10 @@ NATIVE = Native(
 )
 
 
+def times(model: Any, inputs: Any) -> Any:
+    return model(inputs[0]) * inputs[1]
+
+
 class Tied(nn.Module):
     """An autoencoder whose decoder uses the encoder's weight."""
 
@@ -135,7 +139,7 @@ def torch_cases() -> list[Case]:
                 mlp(),
                 _inputs(3, 2),
                 np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-                facts=Facts(order=("1", "3", "5"), parameter_count=118, dense_relu=True),
+                facts=Facts(order=("1", "3", "5"), parameter_count=118, dense_relu=True, times=times),
                 native=NATIVE,
             ),
             Case(
@@ -143,6 +147,7 @@ def torch_cases() -> list[Case]:
                 _with_statistics(Residual()),
                 _inputs(2, 7, 6),
                 facts=Facts(
+                    times=times,
                     order=("stem", "wide", "norm", "head"),
                     axes={"wide/weight": ("out", "in", "h", "w"), "head/weight": ("out", "in")},
                 ),
@@ -153,6 +158,7 @@ def torch_cases() -> list[Case]:
                 Tied().eval(),
                 _inputs(6),
                 facts=Facts(
+                    times=times,
                     parameter_count=48,
                     tied=lambda model: [_host(model.encoder.weight), _host(model.decoder.weight)],
                 ),

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 import agnostic_rand as ar
+from agnostic_rand.adapters import PlacedInputs
 from agnostic_rand.engine import CascadeRecord, CascadeSettings, run_cascade
 from agnostic_rand.explainers import (
     ExplanationContext,
     FunctionExplainer,
     Gradient,
 )
+from agnostic_rand.samples import Samples
 from agnostic_rand.similarity import resolve_measures
 from agnostic_rand.weights import (
     CascadingRandomization,
@@ -41,11 +43,11 @@ def cascade(
     plan = (strategy or CascadingRandomization()).plan(adapter.layers())
     chosen = {"draws": 2, "batch_size": 64, "channel_axis": 1, **settings}
     context = ExplanationContext(Streams(seed), chosen["batch_size"], 1)
-    with Randomizer(adapter, plan, Streams(seed), trained=None, calibration=inputs) as randomizer:
+    with Randomizer(adapter, plan, Streams(seed), trained=None, calibration=PlacedInputs(inputs)) as randomizer:
         return run_cascade(
             adapter,
             explainers or (Gradient(),),
-            inputs,
+            Samples(inputs, None),
             targets,
             randomizer,
             plan,

@@ -11,6 +11,7 @@ from agnostic_rand.activation import ActivatedAdapter, with_activation
 from agnostic_rand.adapters import ModelAdapter
 from agnostic_rand.errors import ArgumentError, ExplanationError, ModelError
 from agnostic_rand.maps import scoring_maps
+from agnostic_rand.samples import Samples
 from agnostic_rand.targets import best_class, frozen_targets, outputs_of
 
 from .fakes import Array, FakeAdapter, Net
@@ -79,10 +80,12 @@ def test_large_whole_numbers_stay_apart() -> None:
 def test_frozen_targets_are_the_models_predictions_in_any_batches(net: Net, inputs: Array) -> None:
     expected = net(inputs).argmax(axis=1)
     for batch_size in (1, 7, 64):
-        frozen = frozen_targets(FakeAdapter(net), inputs, batch_size)
+        frozen = frozen_targets(FakeAdapter(net), Samples(inputs, None), batch_size)
         np.testing.assert_array_equal(frozen, expected)
         assert frozen.dtype == np.int64
-    np.testing.assert_array_equal(frozen_targets(FakeAdapter(Net(classes=1)), inputs, 7), np.zeros(20))
+    np.testing.assert_array_equal(
+        frozen_targets(FakeAdapter(Net(classes=1)), Samples(inputs, None), 7), np.zeros(20)
+    )
     np.testing.assert_array_equal(best_class(np.array([[1.0, 3.0, 3.0]])), [1])
 
 

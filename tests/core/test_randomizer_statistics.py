@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agnostic_rand.adapters import PlacedInputs
 from agnostic_rand.errors import CapabilityError, WeightsError
 from agnostic_rand.weights import (
     CascadingRandomization,
@@ -42,7 +43,7 @@ def test_statistics_are_recalibrated_on_the_inputs_in_each_state(inputs: Array) 
     net = Net(adapter=EstimatingAdapter)
     before, norm = weights_of(net), net.weights["norm"]
     strategy = CascadingRandomization(statistics="recalibrate")
-    with randomizer_of(EstimatingAdapter(net), strategy, calibration=inputs) as randomizer:
+    with randomizer_of(EstimatingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
         means = []
         for step in range(4):
             randomizer.apply(draw=0, step=step)
@@ -60,6 +61,6 @@ def test_statistics_are_recalibrated_on_the_inputs_in_each_state(inputs: Array) 
 def test_recalibrating_needs_an_adapter_that_can_and_inputs(net: Net) -> None:
     strategy = FullRandomization(statistics="recalibrate")
     with pytest.raises(CapabilityError, match=r"SupportsStatistics.*Use 'reset' or 'keep'"):
-        randomizer_of(FakeAdapter(net), strategy, calibration=np.ones((2, 12))).apply(draw=0, step=0)
+        randomizer_of(FakeAdapter(net), strategy, calibration=PlacedInputs(np.ones((2, 12)))).apply(draw=0, step=0)
     with pytest.raises(WeightsError, match="Pass example_inputs"):
         randomizer_of(EstimatingAdapter(net), strategy).apply(draw=0, step=0)

@@ -51,7 +51,8 @@ def nnx_case(name: str, model: nnx.Module, inputs: np.ndarray, **facts: Any) -> 
         parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(m, nnx.Param))],
         flags=flags_of_nnx,
     )
-    return Case(name, model, inputs, facts=Facts(**facts), native=native)
+    facts = Facts(**facts, times=lambda m, pair: m(pair[0]) * pair[1])
+    return Case(name, model, inputs, facts=facts, native=native)
 
 
 class TestNnx(AdapterConformance):
@@ -93,7 +94,8 @@ def linen_case(name: str, module: Any, inputs: np.ndarray, **facts: Any) -> Case
         outputs=lambda m, x: np.asarray(m[0].apply(m[1], jnp.asarray(x))),
         parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(m[1]["params"])],
     )
-    return Case(name, zoo.linen_pair(module, inputs), inputs, facts=Facts(**facts), native=native)
+    facts = Facts(**facts, times=lambda m, pair: m[0].apply(m[1], pair[0]) * pair[1])
+    return Case(name, zoo.linen_pair(module, inputs), inputs, facts=facts, native=native)
 
 
 class TestLinen(AdapterConformance):
@@ -128,7 +130,14 @@ def equinox_case(name: str, model: Any, inputs: np.ndarray, **facts: Any) -> Cas
         module = model[0] if isinstance(model, tuple) else model
         return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))]
 
-    return Case(name, model, inputs, facts=Facts(**facts), native=Native(outputs=outputs, parameters=parameters))
+    def times(model: Any, pair: Any) -> Any:
+        module, *state = model if isinstance(model, tuple) else (model,)
+        norm = "batch" if state else None
+        made = jax.vmap(lambda x: module(x, *state), axis_name=norm, out_axes=(0, None) if state else 0)(pair[0])
+        return (made[0] if state else made) * pair[1]
+
+    native = Native(outputs=outputs, parameters=parameters)
+    return Case(name, model, inputs, facts=Facts(**facts, times=times), native=native)
 
 
 class TestEquinox(AdapterConformance):
@@ -175,6 +184,10 @@ def init(key: jax.Array) -> Any:
     ]
 
 
+def times(model: Any, pair: Any) -> Any:
+    return apply(model[1] if isinstance(model, tuple) else model.params, pair[0]) * pair[1]
+
+
 class TestBare(AdapterConformance):
     def make_cases(self) -> list[Case]:
         native = Native(
@@ -186,7 +199,7 @@ class TestBare(AdapterConformance):
         params = init(KEY)
         roles = {"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}
         # Of the pair the traced call shows them, of the model they are given.
-        axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)})
+        axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)}, times=times)
         return [
             Case("pair", (apply, params), VECTORS, facts=axes, native=native),
             Case("model", jax_model(apply, params, init=init, roles=roles), VECTORS, facts=axes, native=native),

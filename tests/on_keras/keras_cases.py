@@ -206,6 +206,10 @@ def tokens() -> keras.Model:
     return keras.Model(inputs, layers.Dense(3, name="head")(x), name="tokens")
 
 
+def times(model: Any, inputs: Any) -> Any:
+    return model(inputs[0]) * inputs[1]
+
+
 def keras_cases() -> list[Case]:
     """New models, always with the same weights."""
     keras.utils.set_random_seed(3)
@@ -220,7 +224,7 @@ def _cases() -> list[Case]:
             mlp(),
             _inputs(3, 2),
             np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-            facts=Facts(order=("first", "second", "third"), parameter_count=118, dense_relu=True),
+            facts=Facts(order=("first", "second", "third"), parameter_count=118, dense_relu=True, times=times),
             native=NATIVE,
         ),
         Case(
@@ -228,6 +232,7 @@ def _cases() -> list[Case]:
             residual(),
             _inputs(7, 6, 2),
             facts=Facts(
+                times=times,
                 order=("stem", "inner/wide", "inner/norm", "head"),
                 axes={"inner/wide/kernel": ("h", "w", "in", "out"), "head/kernel": ("in", "out")},
             ),
@@ -238,6 +243,7 @@ def _cases() -> list[Case]:
             built(Tied(), 6),
             _inputs(6),
             facts=Facts(
+                times=times,
                 order=("encoder", "scale", "decoder"),
                 parameter_count=54,
                 tied=lambda model: [host(model.encoder.kernel), host(model.decoder.kernel)],

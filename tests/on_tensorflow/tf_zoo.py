@@ -62,6 +62,10 @@ SILENT = Native(parameters=parameters_of, flags=flags_of, draw=draw)
 KERNEL, DENSE = ("h", "w", "in", "out"), ("in", "out")
 
 
+def times(model: Any, inputs: Any) -> Any:
+    return model(inputs[0]) * inputs[1]
+
+
 def module_cases() -> list[Case]:
     """Modules written by hand."""
     labels = np.array([2, 0, 1, 1, 0, 2, 2, 1])
@@ -72,7 +76,9 @@ def module_cases() -> list[Case]:
             MLP(),
             inputs(3, 2),
             labels,
-            facts=Facts(order=order, parameter_count=118, dense_relu=True, axes={"head/kernel": DENSE}),
+            facts=Facts(
+                order=order, parameter_count=118, dense_relu=True, times=times, axes={"head/kernel": DENSE}
+            ),
             native=NATIVE,
         ),
         Case(
@@ -88,6 +94,7 @@ def module_cases() -> list[Case]:
             ConvolutionalNet(),
             inputs(5, 6, 2),
             facts=Facts(
+                times=times,
                 order=("blocks/0/conv", "blocks/0/norm", "blocks/1/conv", "blocks/1/norm", "head"),
                 axes={"blocks/0/conv/kernel": KERNEL, "blocks/1/conv/kernel": KERNEL},
             ),
@@ -185,7 +192,7 @@ class Reloaded(TensorFlowAdapter):
         return adapter
 
     def clone(self) -> Reloaded:
-        twin = self.of(tf.saved_model.load(self.folder), self.folder, self._example)
+        twin = self.of(tf.saved_model.load(self.folder), self.folder, self._example[0])
         for layer in self.layers():
             twin.write(layer.name, self.read(layer.name))
         return twin

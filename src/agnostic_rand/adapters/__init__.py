@@ -1,7 +1,8 @@
 """The boundary between the core and the frameworks: everything that a plugin author needs."""
 
-from agnostic_rand.adapters.capabilities import require, require_relu_rule, supports
+from agnostic_rand.adapters.capabilities import require, require_relu_rule, side_inputs_of, supports
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
+from agnostic_rand.adapters.placed_inputs import PlacedInputs
 from agnostic_rand.adapters.protocol import (
     API_VERSION,
     Array,
@@ -14,6 +15,7 @@ from agnostic_rand.adapters.protocol import (
     Parameter,
     ReluRule,
     Role,
+    SideInputs,
     SupportsExternalExplainers,
     SupportsFromLayer,
     SupportsLayerGradient,
@@ -22,17 +24,20 @@ from agnostic_rand.adapters.protocol import (
     SupportsOutputAndGradient,
     SupportsRandomState,
     SupportsReluRules,
+    SupportsSeveralInputs,
     SupportsStatistics,
     SupportsTraining,
     TrainingStep,
     distinct_axes,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
+from agnostic_rand.adapters.side_inputs import AllInputs, beside, joined, mapped, names_of, repeated
 from agnostic_rand.adapters.view import AdapterView
 
 __all__ = [
     "API_VERSION",
     "AdapterView",
+    "AllInputs",
     "Array",
     "BackendInfo",
     "Claim",
@@ -44,9 +49,11 @@ __all__ = [
     "OpenRequest",
     "OrderSource",
     "Parameter",
+    "PlacedInputs",
     "Registry",
     "ReluRule",
     "Role",
+    "SideInputs",
     "SupportsExternalExplainers",
     "SupportsFromLayer",
     "SupportsLayerGradient",
@@ -55,15 +62,22 @@ __all__ = [
     "SupportsOutputAndGradient",
     "SupportsRandomState",
     "SupportsReluRules",
+    "SupportsSeveralInputs",
     "SupportsStatistics",
     "SupportsTraining",
     "TrainingStep",
     "adapt",
     "backends",
+    "beside",
     "distinct_axes",
     "hookimpl",
+    "joined",
+    "mapped",
+    "names_of",
     "plugin_explainers",
+    "repeated",
     "require",
     "require_relu_rule",
+    "side_inputs_of",
     "supports",
 ]

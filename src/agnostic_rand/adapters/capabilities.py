@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from agnostic_rand.adapters.protocol import ModelAdapter, ReluRule, SupportsReluRules
+from agnostic_rand.adapters.protocol import (
+    ModelAdapter,
+    ReluRule,
+    SideInputs,
+    SupportsReluRules,
+    SupportsSeveralInputs,
+)
 from agnostic_rand.adapters.view import AdapterView
 from agnostic_rand.errors import CapabilityError
 
 
 def supports(adapter: ModelAdapter, capability: type) -> bool:
     """Whether the adapter has the capability; a view has what it passes on, if its adapter has it."""
+    return isinstance(_innermost(adapter), capability) and isinstance(adapter, capability)
+
+
+def side_inputs_of(adapter: ModelAdapter) -> SideInputs | None:
+    """What stands beside the explained input; `None` for a model of one input."""
+    inner = _innermost(adapter)
+    return inner.side_inputs if isinstance(inner, SupportsSeveralInputs) else None
+
+
+def _innermost(adapter: ModelAdapter) -> Any:
     inner: Any = adapter
     while isinstance(inner, AdapterView):
         inner = inner.wrapped
-    return isinstance(inner, capability) and isinstance(adapter, capability)
+    return inner
 
 
 def require(adapter: ModelAdapter, capability: type, purpose: str, instead: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from agnostic_rand.adapters.protocol import Forward, HostArray, ModelAdapter
+from agnostic_rand.adapters.protocol import Forward, HostArray, ModelAdapter, SideInputs
 
 ENTRY_POINT_GROUP = "agnostic_rand"
 
@@ -24,10 +24,13 @@ class OpenRequest:
         example_inputs: A small batch `(n, ...)` for tracing the order of layers, or `None`.
         forward: `forward(model, inputs) -> (n, classes)` for models that are not called as
             `model(inputs)`, or `None`.
+        example_beside: What stands beside `example_inputs` where the model takes several inputs;
+            for adapters with the capability `SupportsSeveralInputs` only.
     """
 
     example_inputs: HostArray | None = None
     forward: Forward | None = None
+    example_beside: SideInputs | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ Role: TypeAlias = Literal[
 
 OrderSource: TypeAlias = Literal["traced", "declared"]
 
+SideInputs: TypeAlias = tuple[Array | None, ...] | Mapping[str, Array | None]
+"""What a model of several inputs gets beside the explained one, in whose place `None` stands."""
+
 _CANONICAL_AXES = ("d", "h", "w", "in", "groups", "multiplier", "out")
 
 
@@ -302,6 +305,23 @@ class SupportsFromLayer(Protocol):
         """The model from a layer on, on a batch. The layer must run once in a forward pass.
 
         Inputs may be integers, such as the numbers of tokens.
+        """
+
+
+@runtime_checkable
+class SupportsSeveralInputs(Protocol):
+    """Capability: models of several inputs, of which one is explained."""
+
+    side_inputs: SideInputs | None
+    """What `beside` was given; `None` for an adapter of a model of one input."""
+
+    def beside(self, inputs: SideInputs) -> ModelAdapter:
+        """The same model, with the same weights, as a function of the input in whose place `None` stands.
+
+        `(None, b)` is called as a model of two positional inputs is in the framework, `{"x": None,
+        "mask": b}` as one of named inputs. The others are arrays `(n, ...)`; for a batch of `k n`
+        rows (`k` copies of the batch one after the other) they are repeated, for fewer than `n`
+        (the first of the batch) they are cut. Making one is cheap.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +19,7 @@ from agnostic_rand.adapters.hookspecs import (
     PluginHooks,
 )
 from agnostic_rand.adapters.protocol import API_VERSION, Forward, HostArray, ModelAdapter
+from agnostic_rand.adapters.side_inputs import AllInputs, beside, names_of
 from agnostic_rand.errors import ArgumentError, BackendError, PluginError, unknown_name
 
 STRICT_VARIABLE = "AGNOSTIC_RAND_STRICT"
@@ -69,12 +70,17 @@ class Registry:
         )
 
     def adapt(
-        self, model: Any, *, backend: str | None, example_inputs: HostArray | None, forward: Forward | None
+        self,
+        model: Any,
+        *,
+        backend: str | None,
+        example_inputs: HostArray | AllInputs | None,
+        forward: Forward | None,
     ) -> ModelAdapter:
         """Open the adapter of the backend whose claim is the most derived."""
         claims = self._claims(model)
         chosen = self._named(claims, backend, model) if backend is not None else self._best(claims, model)
-        adapter = chosen.open(OpenRequest(example_inputs=example_inputs, forward=forward))
+        adapter = chosen.open(_request(example_inputs, forward))
         if not isinstance(adapter, ModelAdapter):
             raise BackendError(
                 f"backend {chosen.backend!r}",
@@ -220,7 +226,7 @@ def adapt(
     model: Any,
     *,
     backend: str | None = None,
-    example_inputs: HostArray | None = None,
+    example_inputs: HostArray | AllInputs | None = None,
     forward: Forward | None = None,
 ) -> ModelAdapter:
     """Give the core's view of a model, through the backend that claims it.
@@ -228,8 +234,8 @@ def adapt(
     Args:
         model: A model of any framework with an installed backend.
         backend: A backend's name, where several claim the model or the choice is yours.
-        example_inputs: A small batch `(n, ...)`; with it the order of layers is that of the
-            forward pass.
+        example_inputs: A small batch `(n, ...)`, or a tuple or dictionary of them for a model of
+            several inputs; with it the order of layers is that of the forward pass.
         forward: `forward(model, inputs) -> (n, classes)`, for models that are not called as
             `model(inputs)` or do not return their outputs as one array.
 
@@ -270,6 +276,14 @@ def backends() -> tuple[BackendInfo, ...]:
 def plugin_explainers() -> dict[str, Callable[[], Any]]:
     """The explainers that installed plugins name, by name."""
     return _installed().explainers()
+
+
+def _request(example: HostArray | AllInputs | None, forward: Forward | None) -> OpenRequest:
+    if not isinstance(example, tuple | Mapping):
+        return OpenRequest(example_inputs=example, forward=forward)
+    # To follow a call it does not matter which of the inputs is the explained one.
+    place = names_of(example)[0]
+    return OpenRequest(example[place], forward, beside(example, place))
 
 
 @cache

@@ -14,6 +14,7 @@ from agnostic_rand.adapters.protocol import (
     ModelAdapter,
     OrderSource,
     ReluRule,
+    SideInputs,
 )
 
 
@@ -71,6 +72,13 @@ class AdapterView:
 
     # What follows passes capabilities on. `capabilities.supports` asks the adapter behind the view, so
     # these are called only where it has them.
+
+    @property
+    def side_inputs(self) -> SideInputs | None:
+        """What stands beside the explained input."""
+        capable: Any = self._adapter
+        side: SideInputs | None = capable.side_inputs
+        return side
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """The rules of the wrapped adapter."""

@@ -155,25 +155,26 @@ class _Look:
     @property
     def names(self) -> tuple[str, ...]:
         """The layers whose outputs have channels."""
-        capable: Any = self.adapter
-        shapes = capable.layer_shapes(self.adapter.asarray(self.subject.samples.inputs[:1]))
+        placed = self.subject.samples[:1].placed(self.adapter)
+        capable: Any = placed.seen_by(self.adapter)
+        shapes = capable.layer_shapes(placed.explained)
         return tuple(layer.name for layer in self.adapter.layers() if len(shapes.get(layer.name, ())) > 1)
 
     def at(self, name: str) -> tuple[HostArray, HostArray]:
         """The mean absolute output of each channel over samples and space, and that of output times gradient."""
-        capable: Any = self.adapter
         layer = next(layer for layer in self.adapter.layers() if layer.name == name)
-        inputs, size = self.subject.samples.inputs, self.subject.options.batch_size
+        samples, size = self.subject.samples, self.subject.options.batch_size
         norms: Any = 0.0
         products: Any = 0.0
-        for start in range(0, len(inputs), size):
-            batch = self.adapter.asarray(inputs[start : start + size])
+        for start in range(0, len(samples), size):
+            batch = samples[start : start + size].placed(self.adapter)
+            capable: Any = batch.seen_by(self.adapter)
             classes = self.adapter.asarray(self.targets[start : start + size])
-            found = capable.layer_gradient(batch, classes, name)
+            found = capable.layer_gradient(batch.explained, classes, name)
             output, gradient = (self.adapter.to_numpy(part).astype(np.float64) for part in found)
             axis = _channel_axis(layer, output.shape, self.subject.channel_axis)
             others = tuple(i for i in range(output.ndim) if i != axis)
-            share = output.shape[0] / len(inputs) / np.prod([output.shape[i] for i in others])
+            share = output.shape[0] / len(samples) / np.prod([output.shape[i] for i in others])
             norms = norms + np.abs(output).sum(axis=others) * share
             products = products + np.abs(output * gradient).sum(axis=others) * share
         return norms, products

@@ -61,8 +61,7 @@ def randomize_and_explain(
         adapter = subject.activated(working)
         context, targets = subject.context(), subject.targets(adapter)
         guarded = [_guarded(subject, adapter, one, targets, context, measures) for one in explainers]
-        inputs = subject.samples.inputs
-        record = run_cascade(adapter, explainers, inputs, targets, randomizer, plan, context, settings)
+        record = run_cascade(adapter, explainers, subject.samples, targets, randomizer, plan, context, settings)
         unchanged, kept = randomizer.unchanged, randomizer.unchanged_parameters
     coverage = max(step.coverage for step in plan.steps)
     described: dict[str, Any] = {
@@ -106,7 +105,7 @@ def _guarded(
     measures: tuple[Measure, ...],
 ) -> GuardReport:
     count = min(GUARD_SAMPLES, subject.options.batch_size)
-    inputs = subject.samples.inputs[:count]
+    samples = subject.samples[:count]
     if isinstance(targets, str):
-        targets = frozen_targets(adapter, inputs, count)
-    return guard(adapter, explainer, inputs, targets[:count], context, measures)
+        targets = frozen_targets(adapter, samples, count)
+    return guard(adapter, explainer, samples, targets[:count], context, measures)

@@ -16,7 +16,7 @@ from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import Explainer
 from agnostic_rand.explaining import explained_batches
 from agnostic_rand.similarity import Measure
-from agnostic_rand.targets import frozen_targets, outputs_of
+from agnostic_rand.targets import class_count, frozen_targets, output_batches
 from agnostic_rand.weights import FullRandomization, GaussianNoise, MultiplicativeNoise, Perturbation
 
 NOISES: dict[str, Callable[[float], Perturbation]] = {
@@ -54,14 +54,14 @@ class ChancePath:
         """
         subject = self.subject
         size = subject.options.batch_size
-        inputs = subject.samples.inputs
+        samples = subject.samples
         accuracies: dict[str, float] = {}
-        classes = int(outputs_of(subject.adapter, subject.adapter.asarray(inputs[:1])).shape[1])
+        classes = class_count(subject.adapter, samples)
         chance = 1 / classes
         # So few samples show no more of a model that guesses.
         twice_standard_error = 2 * math.sqrt(chance * (1 - chance) / len(labels))
         bound = chance + max(0.1 * chance, 0.01, twice_standard_error)
-        first = accuracy_of(subject.adapter, inputs, labels, size)
+        first = accuracy_of(subject.adapter, samples, labels, size)
         accuracies["0"] = first
         if first <= bound:
             raise InputError(
@@ -72,7 +72,7 @@ class ChancePath:
             )
         level = 0.1
         for _ in range(_MOST_DOUBLINGS):
-            seen = [accuracy_of(model, inputs, labels, size) for model in self._states(level)]
+            seen = [accuracy_of(model, samples, labels, size) for model in self._states(level)]
             accuracies[f"{level:g}"] = float(np.mean(seen))
             if accuracies[f"{level:g}"] <= bound:
                 return level, accuracies
@@ -87,7 +87,7 @@ class ChancePath:
     def changes(self, levels: tuple[float, ...]) -> tuple[HostArray, HostArray]:
         """By level, draw and sample, the changes of outputs and maps."""
         subject = self.subject
-        targets = frozen_targets(subject.adapter, subject.samples.inputs, subject.options.batch_size)
+        targets = frozen_targets(subject.adapter, subject.samples, subject.options.batch_size)
         trained = _probabilities(subject.adapter, subject)
         with subject.working([self.explainer]) as working:
             base = [self.measure.prepare(maps) for _, maps in self._maps(working, targets, draw=-1, step=-1)]
@@ -117,17 +117,12 @@ class ChancePath:
     ) -> Iterator[tuple[slice, Array]]:
         context = replace(self.subject.context(), draw=draw, step=step)
         adapter, place = self.subject.activated(model), f"noise level {step + 1}, draw {draw}"
-        for batch in explained_batches(
-            adapter, self.explainer, self.subject.samples.inputs, targets, context, place
-        ):
+        for batch in explained_batches(adapter, self.explainer, self.subject.samples, targets, context, place):
             yield batch.rows, self.measure.form.apply(batch.maps, batch.channel_axis)
 
 
 def _probabilities(adapter: ModelAdapter, subject: Subject) -> HostArray:
-    size, inputs = subject.options.batch_size, subject.samples.inputs
-    parts = [
-        adapter.to_numpy(outputs_of(adapter, adapter.asarray(inputs[start : start + size])))
-        for start in range(0, len(inputs), size)
-    ]
-    probabilities: HostArray = special.softmax(np.concatenate(parts).astype(np.float64), axis=1)
+    batches = output_batches(adapter, subject.samples, subject.options.batch_size)
+    outputs = np.concatenate([adapter.to_numpy(part) for part in batches])
+    probabilities: HostArray = special.softmax(outputs.astype(np.float64), axis=1)
     return probabilities

@@ -16,7 +16,7 @@ from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.explaining import explain_batch, explained_batches
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.targets import outputs_of
+from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -75,10 +75,10 @@ class CosineConvergence:
         """
         subject = Subject.open(self.model, self.inputs, None, self.options)
         resolved = self.options.explainer(explainer)
-        samples = subject.samples.inputs
+        samples = subject.samples
         with subject.working([resolved]) as working:
             adapter = subject.activated(working)
-            classes = int(outputs_of(adapter, adapter.asarray(samples[:1])).shape[1])
+            classes = class_count(adapter, samples)
             if classes < 2:
                 raise InputError(
                     "the model",

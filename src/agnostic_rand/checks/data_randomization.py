@@ -18,7 +18,7 @@ from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import ExplainerLike, bound_model
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.similarity import MeasureLike
-from agnostic_rand.targets import check_labels, outputs_of
+from agnostic_rand.targets import check_labels, class_count
 from agnostic_rand.training import TrainingOptions
 from agnostic_rand.weights import Purpose
 
@@ -105,17 +105,17 @@ class DataRandomization:
                 )
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
-        x, true = self._training_data(subject)
+        data, true = self._training_data(subject)
         permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(true)
         with subject.working([]) as working:
-            others = {"permuted": self._trained(subject, working, x, permuted)}
+            others = {"permuted": self._trained(subject, working, data, permuted)}
             self._refuse_unlearned(others["permuted"].accuracy)
             if self.ceiling:
-                others["true"] = self._trained(subject, working, x, true)
+                others["true"] = self._trained(subject, working, data, true)
             settings = {
                 "permuted_label_accuracy": others["permuted"].accuracy,
                 "permuted_test_accuracy": _test_accuracy(subject, others["permuted"].adapter),
-                "true_label_accuracy": accuracy_of(subject.adapter, x, true, self.options.batch_size),
+                "true_label_accuracy": accuracy_of(subject.adapter, data, true, self.options.batch_size),
                 "histories": {labels: other.history for labels, other in others.items()},
                 "retrained_accuracies": {labels: other.accuracy for labels, other in others.items()},
                 "labels_changed": float(np.mean(permuted != true)),
@@ -144,13 +144,15 @@ class DataRandomization:
             for one, parts in zip(resolved, found, strict=True)
         )
 
-    def _trained(self, subject: Subject, working: ModelAdapter, inputs: HostArray, labels: HostArray) -> Retrained:
+    def _trained(self, subject: Subject, working: ModelAdapter, data: Samples, labels: HostArray) -> Retrained:
         # Both trainings start from the same weights and see the samples in the same order.
         copy, streams = fresh_copy(subject, working)
-        return retrained(subject, copy, inputs, labels, self.fit, self.training, streams)
+        return retrained(subject, copy, data, labels, self.fit, self.training, streams)
 
-    def _training_data(self, subject: Subject) -> tuple[HostArray, HostArray]:
-        data: Samples = read_samples(self.train_inputs, self.train_labels, subject.adapter)
+    def _training_data(self, subject: Subject) -> tuple[Samples, HostArray]:
+        data: Samples = read_samples(
+            self.train_inputs, self.train_labels, subject.adapter, self.options.explained_input
+        )
         if data.targets is None:
             raise InputError(
                 "train_labels",
@@ -158,8 +160,7 @@ class DataRandomization:
                 received="none",
                 fix="Pass the labels that the model was trained on.",
             )
-        classes = int(outputs_of(subject.adapter, subject.adapter.asarray(data.inputs[:1])).shape[1])
-        check_labels(data.targets, classes)
+        check_labels(data.targets, class_count(subject.adapter, data))
         if len(np.unique(data.targets)) < 2:
             raise InputError(
                 "train_labels",
@@ -167,7 +168,7 @@ class DataRandomization:
                 received="a single class",
                 fix="Pass training data of all classes.",
             )
-        return data.inputs, data.targets
+        return data, data.targets
 
     def _refuse_unlearned(self, accuracy: float) -> None:
         if accuracy < self.least_accuracy:
@@ -184,4 +185,4 @@ def _test_accuracy(subject: Subject, other: ModelAdapter) -> float | None:
     labels = subject.samples.targets
     if labels is None:
         return None
-    return accuracy_of(other, subject.samples.inputs, labels, subject.options.batch_size)
+    return accuracy_of(other, subject.samples, labels, subject.options.batch_size)

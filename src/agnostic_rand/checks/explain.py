@@ -13,7 +13,7 @@ from agnostic_rand.explainers import ExplainerLike, ExplanationContext, resolve_
 from agnostic_rand.maps import scoring_maps
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, read_samples
-from agnostic_rand.targets import check_labels, frozen_targets, outputs_of
+from agnostic_rand.targets import check_labels, class_count, frozen_targets
 from agnostic_rand.weights import Streams
 
 
@@ -28,6 +28,7 @@ def explain(
     backend: str | None = None,
     forward: Forward | None = None,
     wrt_layer: str | None = None,
+    explained_input: int | str | None = None,
 ) -> HostArray:
     """The maps of an explainer for a batch of inputs.
 
@@ -42,6 +43,7 @@ def explain(
         backend: As in `agnostic_rand.adapt`.
         forward: As in `agnostic_rand.adapt`.
         wrt_layer: As in `ModelRandomizationMetric`.
+        explained_input: As in `ModelRandomizationMetric`.
 
     Returns:
         Maps shaped like the inputs, or without their channel axis.
@@ -57,23 +59,24 @@ def explain(
     resolved = resolve_explainer(explainer, wrt_layer)
     adapter = adapt(model, backend=backend, forward=forward)
     with preserved_random_state(adapter):
-        samples = read_samples(inputs, targets, adapter)
+        samples = read_samples(inputs, targets, adapter, explained_input)
         size = whole_number("batch_size", batch_size, least=1, example=64)
-        classes = outputs_of(adapter, adapter.asarray(samples.inputs[:1])).shape[1]
+        classes = class_count(adapter, samples)
         labels = samples.targets
         if labels is None:
-            labels = frozen_targets(adapter, samples.inputs, size)
+            labels = frozen_targets(adapter, samples, size)
         check_labels(labels, classes)
         parts = []
         noises: dict[tuple[int, ...], Any] = {}
         for start in range(0, len(samples), size):
-            batch = adapter.asarray(samples.inputs[start : start + size])
+            placed = samples[start : start + size].placed(adapter)
             chosen = adapter.asarray(labels[start : start + size])
             context = ExplanationContext(
                 Streams(seed), size, adapter.channel_axis, first_sample=start, noises=noises
             )
-            maps = resolved.explain(BatchView(adapter, batch), batch, chosen, context)
-            shape = tuple(batch.shape)
+            view = BatchView(placed.seen_by(adapter), placed.explained)
+            maps = resolved.explain(view, view.inputs, chosen, context)
+            shape = tuple(view.inputs.shape)
             checked, _ = scoring_maps(maps, shape, adapter.channel_axis, adapter, repr(resolved.name))
             parts.append(np.array(adapter.to_numpy(checked)))
     return np.concatenate(parts)

@@ -20,7 +20,7 @@ from agnostic_rand.explainers.folding import chosen_outputs, folded
 from agnostic_rand.explaining import ExplainedBatch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm
-from agnostic_rand.targets import outputs_of
+from agnostic_rand.targets import output_batches
 from agnostic_rand.weights import Purpose
 
 FAITHFULNESS_STEPS = 30
@@ -106,7 +106,7 @@ def faithfulness_of(
         batches = explained_batches(
             explained,
             explainer,
-            subject.samples.inputs,
+            subject.samples,
             labels,
             replace(subject.context(), draw=noise),
             "the trained model",
@@ -134,8 +134,8 @@ def faithfulness_of(
 
 def _with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAdapter, str]:
     """The model with outputs that are probabilities, and how they became so."""
-    first = subject.samples.inputs[: subject.options.batch_size]
-    outputs = working.to_numpy(outputs_of(working, working.asarray(first))).astype(np.float64)
+    size = subject.options.batch_size
+    outputs = working.to_numpy(next(output_batches(working, subject.samples, size))).astype(np.float64)
     if outputs.shape[1] < 2:
         raise InputError(
             "the model",
@@ -163,6 +163,7 @@ def _curve(
     adapter: ModelAdapter, batch: ExplainedBatch, subject: Subject, grid: PatchGrid, order: HostArray
 ) -> HostArray:
     images = subject.samples.inputs[batch.rows].astype(np.float32)
+    adapter = subject.samples[batch.rows].placed(adapter).seen_by(adapter)
     blurred = grid.blurred(images)
 
     def variants() -> Iterator[Array]:

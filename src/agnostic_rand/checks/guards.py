@@ -13,6 +13,7 @@ from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.maps import scoring_maps
 from agnostic_rand.output_change import OutputChange
+from agnostic_rand.samples import Samples
 from agnostic_rand.similarity import Measure
 
 GUARD_SAMPLES = 4
@@ -40,7 +41,7 @@ class GuardReport:
 def guard(
     adapter: ModelAdapter,
     explainer: Explainer,
-    inputs: HostArray,
+    samples: Samples,
     targets: HostArray,
     context: ExplanationContext,
     measures: tuple[Measure, ...],
@@ -50,12 +51,13 @@ def guard(
     Args:
         adapter: The trained model.
         explainer: What is checked.
-        inputs: A few samples `(n, ...)`, on the host.
+        samples: A few.
         targets: The classes to explain `(n,)`.
         context: Where explainers get their randomness.
         measures: The run's measures.
     """
-    native, classes = adapter.asarray(inputs), adapter.asarray(targets)
+    placed, classes = samples.placed(adapter), adapter.asarray(targets)
+    adapter, native = placed.seen_by(adapter), placed.explained
     before = _state(adapter)
     first, axis = _maps(adapter, explainer, native, classes, context)
     findings = [

@@ -14,7 +14,7 @@ from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.output_change import OutputTally
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.targets import outputs_of
+from agnostic_rand.targets import output_batches
 from agnostic_rand.weights import CascadingRandomization, RandomizationStrategy
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -139,10 +139,5 @@ def sensitivity_ratio(result: RandomizationResult, measure: str = "spearman") ->
 
 
 def _outputs(adapter: ModelAdapter, subject: Subject) -> HostArray:
-    size = subject.options.batch_size
-    inputs = subject.samples.inputs
-    parts = [
-        adapter.to_numpy(outputs_of(adapter, adapter.asarray(inputs[start : start + size])))
-        for start in range(0, len(inputs), size)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+    batches = output_batches(adapter, subject.samples, subject.options.batch_size)
+    return np.concatenate([adapter.to_numpy(part) for part in batches]).astype(np.float64)

@@ -29,8 +29,9 @@ class ModelRandomizationMetric:
 
     Args:
         model: A model of any framework with an installed backend. It stays as it is.
-        inputs: An array or tensor `(n, ...)`, or an iterable of `(inputs, targets)` batches such
-            as a DataLoader, which is read once.
+        inputs: An array or tensor `(n, ...)`; a tuple or dictionary of them for a model of several
+            inputs; or an iterable of `(inputs, targets)` batches such as a DataLoader, which is
+            read once.
         targets: Class indices `(n,)` or one-hot labels `(n, classes)`; `None` for the trained
             model's predictions, kept throughout (a single output explains itself); `"dynamic"`
             for the current model's prediction at each step.
@@ -50,6 +51,8 @@ class ModelRandomizationMetric:
         progress: Called with a `Progress` after each explained batch.
         wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
             of tokens, summed over its features; for the methods of this library.
+        explained_input: Which input is explained where the model takes several, by position in a
+            tuple or by name in a dictionary.
 
     Raises:
         AgnosticRandError: The model, the data or an argument cannot be used; the message says why.
@@ -83,9 +86,19 @@ class ModelRandomizationMetric:
         channel_axis: int | None = None,
         progress: ProgressCallback | None = None,
         wrt_layer: str | None = None,
+        explained_input: int | str | None = None,
     ) -> None:
         options = RunOptions(
-            batch_size, activation, seed, isolation, backend, forward, channel_axis, progress, wrt_layer
+            batch_size,
+            activation,
+            seed,
+            isolation,
+            backend,
+            forward,
+            channel_axis,
+            progress,
+            wrt_layer,
+            explained_input,
         )
         self._strategy = _strategy(randomization_strategy)
         chosen = resolve_measures(measures)

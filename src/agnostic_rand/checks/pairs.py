@@ -24,11 +24,11 @@ def compared_models(
     """
     one, other = subject.activated(first), subject.activated(second)
     targets = subject.fixed_targets(one)
-    inputs, context = subject.samples.inputs, subject.context()
+    samples, context = subject.samples, subject.context()
     scores = {measure.name: np.full(len(subject.samples), np.nan) for measure in measures}
     pairs = zip(
-        explained_batches(one, explainer, inputs, targets, context, "the first model"),
-        explained_batches(other, explainer, inputs, targets, context, "the second model"),
+        explained_batches(one, explainer, samples, targets, context, "the first model"),
+        explained_batches(other, explainer, samples, targets, context, "the second model"),
         strict=True,
     )
     for base, again in pairs:

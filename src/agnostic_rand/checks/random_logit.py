@@ -16,7 +16,7 @@ from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explaining import explain_batch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import Measure, Pairwise
-from agnostic_rand.targets import outputs_of
+from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -118,7 +118,7 @@ def _named(off_class: str, count: int) -> tuple[str, ...]:
 
 def _other_classes(adapter: ModelAdapter, subject: Subject, labels: HostArray, off_class: str) -> HostArray:
     """Other classes than the labels, `(number, n)`."""
-    classes = int(outputs_of(adapter, adapter.asarray(subject.samples.inputs[:1])).shape[1])
+    classes = class_count(adapter, subject.samples)
     if classes < 2:
         raise InputError(
             "the model",
@@ -142,8 +142,8 @@ def _compared(
     measures: tuple[Measure, ...],
 ) -> dict[str, HostArray]:
     scores = {measure.name: np.full(others.shape, np.nan) for measure in measures}
-    inputs, context = subject.samples.inputs, subject.context()
-    for batch in explained_batches(adapter, explainer, inputs, labels, context, "the trained model"):
+    samples, context = subject.samples, subject.context()
+    for batch in explained_batches(adapter, explainer, samples, labels, context, "the trained model"):
         prepared = {m.name: m.prepare(m.form.apply(batch.maps, batch.channel_axis)) for m in measures}
         for number, classes in enumerate(others):
             # A step of its own for each class: a control draws other noise for it.

@@ -84,10 +84,10 @@ def _maps(
     forms: set[MapForm],
     again: bool,
 ) -> dict[MapForm, HostArray]:
-    inputs = subject.samples.inputs[:REFERENCE_SAMPLES]
+    samples = subject.samples[:REFERENCE_SAMPLES]
     context = replace(subject.context(), draw=_OTHER_NOISE, step=0) if again else subject.context()
     parts: dict[MapForm, list[HostArray]] = {form: [] for form in forms}
-    for batch in explained_batches(adapter, explainer, inputs, targets, context, "the trained model"):
+    for batch in explained_batches(adapter, explainer, samples, targets, context, "the trained model"):
         for form in parts:
             applied = form.apply(batch.maps, batch.channel_axis)
             parts[form].append(np.array(adapter.to_numpy(applied)))

@@ -10,14 +10,16 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter, adapt
 from agnostic_rand.checks.subject import Subject
-from agnostic_rand.errors import ArgumentError, BackendError
-from agnostic_rand.targets import best_class, outputs_of
+from agnostic_rand.errors import ArgumentError, BackendError, CapabilityError
+from agnostic_rand.samples import Samples
+from agnostic_rand.targets import frozen_targets
 from agnostic_rand.training import TrainingHistory, TrainingOptions, train
 from agnostic_rand.weights import FullRandomization, Purpose, Randomizer, Streams
 
-Fit: TypeAlias = Callable[[Any, HostArray, HostArray], Any]
-"""`fit(model, inputs, labels) -> trained model`, or `-> (trained model, history)`; `model` is a
-re-initialized copy, a history a mapping of lists such as `{"loss": [...], "accuracy": [...]}`."""
+Fit: TypeAlias = Callable[[Any, Any, HostArray], Any]
+"""`fit(model, inputs, labels) -> trained model`, or `-> (trained model, history)`. `model` is a
+re-initialized copy, `inputs` an array or all inputs of a model of several, and a history a mapping
+of lists such as `{"loss": [...], "accuracy": [...]}`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def fresh_copy(subject: Subject, working: ModelAdapter) -> tuple[ModelAdapter, S
 def retrained(
     subject: Subject,
     copy: ModelAdapter,
-    inputs: HostArray,
+    samples: Samples,
     labels: HostArray,
     fit: Fit | None,
     options: TrainingOptions,
@@ -63,33 +65,42 @@ def retrained(
     """
     history: dict[str, list[float]] | None
     if fit is None:
-        history = _plain(asdict(train(copy, inputs, labels, options, streams)))
+        _refuse_several(samples)
+        history = _plain(asdict(train(copy, samples.inputs, labels, options, streams)))
         other = copy
     else:
-        other, history = _fitted(subject, copy, inputs, labels, fit)
-    return Retrained(other, accuracy_of(other, inputs, labels, subject.options.batch_size), history)
+        other, history = _fitted(subject, copy, samples, labels, fit)
+    return Retrained(other, accuracy_of(other, samples, labels, subject.options.batch_size), history)
 
 
-def accuracy_of(adapter: ModelAdapter, inputs: HostArray, labels: HostArray, batch_size: int) -> float:
+def _refuse_several(samples: Samples) -> None:
+    if samples.side is not None:
+        raise CapabilityError(
+            "training",
+            expected="a model of one input",
+            received="a model of several inputs",
+            fix="Pass fit=, a function of your own that trains the model.",
+        )
+
+
+def accuracy_of(adapter: ModelAdapter, samples: Samples, labels: HostArray, batch_size: int) -> float:
     """The share of right predictions, in [0, 1]."""
-    right = 0
-    for start in range(0, len(inputs), batch_size):
-        outputs = outputs_of(adapter, adapter.asarray(inputs[start : start + batch_size]))
-        right += int((adapter.to_numpy(best_class(outputs)) == labels[start : start + batch_size]).sum())
-    return right / len(inputs)
+    right = frozen_targets(adapter, samples, batch_size) == labels
+    return float(right.mean())
 
 
 def _fitted(
-    subject: Subject, copy: ModelAdapter, inputs: HostArray, labels: HostArray, fit: Fit
+    subject: Subject, copy: ModelAdapter, samples: Samples, labels: HostArray, fit: Fit
 ) -> tuple[ModelAdapter, dict[str, list[float]] | None]:
-    returned = fit(copy.native, inputs, labels)
+    returned = fit(copy.native, samples.all_inputs, labels)
     history = None
     if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping | TrainingHistory):
         returned, given = returned
         history = _plain(asdict(given) if isinstance(given, TrainingHistory) else given)
     options = subject.options
     try:
-        other = adapt(returned, backend=options.backend, example_inputs=inputs[:1], forward=options.forward)
+        example = samples[:1].all_inputs
+        other = adapt(returned, backend=options.backend, example_inputs=example, forward=options.forward)
     except BackendError as error:
         raise _no_model(subject, f"{type(returned).__name__}") from error
     if other.framework != subject.adapter.framework:

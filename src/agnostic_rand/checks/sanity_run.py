@@ -25,7 +25,7 @@ from agnostic_rand.kept_maps import KeptMaps
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import Measure, MeasureLikes, resolve_measures
 from agnostic_rand.statistics import Floors, Information, estimate_mean, judge_information
-from agnostic_rand.targets import outputs_of
+from agnostic_rand.targets import class_count, output_batches
 from agnostic_rand.weights import CascadingRandomization, Purpose
 
 Order: TypeAlias = Literal["top_down", "bottom_up"]
@@ -101,15 +101,15 @@ class SanityRun:
         with subject.working(self.explainers) as working:
             adapter = subject.activated(working)
             targets = subject.fixed_targets(adapter)[:rows]
-            inputs, context = subject.samples.inputs[:rows], subject.context()
+            samples, context = subject.samples[:rows], subject.context()
             for explainer in self.explainers:
-                for batch in explained_batches(adapter, explainer, inputs, targets, context, "the trained model"):
+                for batch in explained_batches(adapter, explainer, samples, targets, context, "the trained model"):
                     for measure in self.measures:
                         maps = measure.form.apply(batch.maps, batch.channel_axis)
                         measure.compare(measure.prepare(maps), maps)
             once = (time.monotonic() - started) * passes
             started = time.monotonic()
-            working.predict(working.asarray(inputs))
+            list(output_batches(working, samples, rows))
             forward = (time.monotonic() - started) * passes
         # Both cascades; random logit, faithfulness and references explain five times more.
         seconds = once * (len(ORDERS) * (1 + self.draws * steps) + 5)
@@ -180,8 +180,7 @@ class SanityRun:
         return found, dict(zip(found, judged, strict=True))
 
     def _classes(self) -> int:
-        adapter = self.subject.adapter
-        return int(outputs_of(adapter, adapter.asarray(self.subject.samples.inputs[:1])).shape[1])
+        return class_count(self.subject.adapter, self.subject.samples)
 
 
 def _are_images(subject: Subject) -> bool:

@@ -20,7 +20,7 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import Explainer, ExplainerLike, ExplanationContext, bound_model, resolve_explainer
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
-from agnostic_rand.targets import DYNAMIC, check_labels, frozen_targets, outputs_of
+from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
 from agnostic_rand.weights import Isolation, Plan, Randomizer, Streams, isolated, resolve_isolation
 
 CALIBRATION_SAMPLES = 256
@@ -45,6 +45,8 @@ class RunOptions:
         progress: Called with a `Progress` after each explained batch.
         wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
             of tokens, summed over its features; for the methods of this library.
+        explained_input: Which input is explained where the model takes several, by position in a
+            tuple or by name in a dictionary.
     """
 
     batch_size: int = 64
@@ -56,6 +58,7 @@ class RunOptions:
     channel_axis: int | None = None
     progress: ProgressCallback | None = None
     wrt_layer: str | None = None
+    explained_input: int | str | None = None
 
     def explainer(self, explainer: ExplainerLike) -> Explainer:
         """The explainer that a name, a function or an object stands for, at the layer that was asked for.
@@ -99,14 +102,13 @@ class Subject:
         first = adapt(model, backend=options.backend, forward=options.forward)
         with_activation(first, options.activation)
         with preserved_random_state(first):
-            samples = read_samples(inputs, None if policy else targets, first)
-            adapter = adapt(
-                model, backend=options.backend, example_inputs=samples.inputs[:1], forward=options.forward
-            )
-            outputs = outputs_of(adapter, adapter.asarray(samples.inputs[:1]))
+            samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
+            example = samples[:1].all_inputs
+            adapter = adapt(model, backend=options.backend, example_inputs=example, forward=options.forward)
+            classes = class_count(adapter, samples)
         options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
         if samples.targets is not None:
-            check_labels(samples.targets, outputs.shape[1], samples.classes)
+            check_labels(samples.targets, classes, samples.classes)
         return cls(adapter, samples, _target_policy(policy, samples), streams, options)
 
     @property
@@ -150,7 +152,7 @@ class Subject:
         """What puts the working model into the states of a plan."""
         calibration = None
         if plan.statistics == "recalibrate":
-            calibration = working.asarray(self.samples.inputs[:CALIBRATION_SAMPLES])
+            calibration = self.samples[:CALIBRATION_SAMPLES].placed(working)
         trained = None if working is self.adapter else self.adapter
         return Randomizer(working, plan, self.streams, trained=trained, calibration=calibration)
 
@@ -162,7 +164,7 @@ class Subject:
         """The labels `(n,)`, or the trained model's predictions where there are none."""
         if self.samples.targets is not None:
             return self.samples.targets
-        return frozen_targets(adapter, self.samples.inputs, self.options.batch_size)
+        return frozen_targets(adapter, self.samples, self.options.batch_size)
 
     def described(self, explainers: Sequence[Explainer]) -> dict[str, Any]:
         """What a result records of all this, as plain values."""
@@ -175,6 +177,7 @@ class Subject:
             "activation": self.options.activation,
             "channel_axis": self.channel_axis,
             "wrt_layer": self.options.wrt_layer,
+            "explained_input": self.options.explained_input,
             "isolation": self.isolation(explainers),
             "framework": self.adapter.framework,
             "layer_order": self.adapter.order_source,

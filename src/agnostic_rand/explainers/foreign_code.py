@@ -8,7 +8,15 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import Array, ModelAdapter, SupportsExternalExplainers
+from agnostic_rand.adapters import (
+    Array,
+    ModelAdapter,
+    SupportsExternalExplainers,
+    joined,
+    mapped,
+    repeated,
+    side_inputs_of,
+)
 
 
 @contextmanager
@@ -22,7 +30,15 @@ def watched(adapter: ModelAdapter, inputs: Array) -> Iterator[None]:
 
 
 def own_arrays(adapter: ModelAdapter, inputs: Array, targets: Array) -> tuple[Any, Any]:
-    """Copies that foreign code may change or mark, as it often does with `requires_grad`."""
-    copies = (array_namespace(array).asarray(array, copy=True) for array in (inputs, targets))
-    own_inputs, own_targets = (adapter.to_native(array) for array in copies)
-    return own_inputs, own_targets
+    """Copies that foreign code may change or mark, as it often does with `requires_grad`.
+
+    For a model of several inputs the first are all of them, as the caller passed them.
+    """
+
+    def own(array: Array) -> Any:
+        return adapter.to_native(array_namespace(array).asarray(array, copy=True))
+
+    side = side_inputs_of(adapter)
+    if side is None:
+        return own(inputs), own(targets)
+    return joined(mapped(own, repeated(side, inputs.shape[0])), own(inputs)), own(targets)

@@ -10,13 +10,16 @@ import numpy as np
 
 from agnostic_rand.adapters import (
     Array,
+    Forward,
     HostArray,
     Layer,
     ModelAdapter,
     OpenRequest,
     ReluRule,
+    SideInputs,
     SupportsReluRules,
     adapt,
+    joined,
 )
 from agnostic_rand.errors import ModelError
 from agnostic_rand.testing.case import Case
@@ -164,15 +167,19 @@ class Bench:
         return {p.dtype for layer in self.layers for p in layer.parameters if "float" in p.dtype}
 
 
-def open_adapter(case: Case) -> ModelAdapter:
-    """The adapter of a case's model.
+def open_adapter(
+    case: Case, *, forward: Forward | None = None, example_beside: SideInputs | None = None
+) -> ModelAdapter:
+    """The adapter of a case's model, called in another way where `forward` is given.
 
     Raises:
         ContractError: What was opened lacks a member of the contract.
     """
+    request = OpenRequest(case.inputs[:1], forward or case.forward, example_beside)
     if case.open is None:
-        return adapt(case.model, backend=case.backend, example_inputs=case.inputs[:1], forward=case.forward)
-    adapter: Any = case.open(case.model, OpenRequest(example_inputs=case.inputs[:1], forward=case.forward))
+        example = case.inputs[:1] if example_beside is None else joined(example_beside, case.inputs[:1])
+        return adapt(case.model, backend=case.backend, example_inputs=example, forward=request.forward)
+    adapter: Any = case.open(case.model, request)
     if not isinstance(adapter, ModelAdapter):
         raise ContractError(f"{type(adapter).__name__} lacks a member of ModelAdapter")
     return adapter

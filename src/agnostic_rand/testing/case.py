@@ -51,6 +51,8 @@ class Facts:
         dense_relu: Whether the model is nothing but dense layers with a ReLU between each two,
             on inputs that are flattened first. The kit then computes outputs, gradients, ReLU
             rules and losses itself, in float64, and compares.
+        times: `times(model, (inputs, factors)) -> (n, classes)`: the model as one of two inputs, its
+            outputs on the first multiplied by the second `(n, 1)`. Passed as `forward`.
     """
 
     order: tuple[str, ...] | None = None
@@ -58,6 +60,7 @@ class Facts:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tied: Callable[[Any], Iterable[HostArray]] | None = None
     dense_relu: bool = False
+    times: Forward | None = None
 
 
 @dataclass(frozen=True)

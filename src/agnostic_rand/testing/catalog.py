@@ -14,6 +14,7 @@ from agnostic_rand.testing import (
     purity,
     randomness,
     reference,
+    several_inputs,
     statistics,
     training,
     writing,
@@ -34,5 +35,6 @@ CHECKS: tuple[Check, ...] = (
     *statistics.CHECKS,
     *inside.CHECKS,
     *from_layer.CHECKS,
+    *several_inputs.CHECKS,
     *training.CHECKS,
 )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from agnostic_rand.adapters import (
-    Array,
     HostArray,
     Layer,
     ModelAdapter,
     Parameter,
+    PlacedInputs,
     SupportsStatistics,
     require,
 )
@@ -47,7 +47,7 @@ class Randomizer:
         streams: Streams,
         *,
         trained: ModelAdapter | None,
-        calibration: Array | None = None,
+        calibration: PlacedInputs | None = None,
     ) -> None:
         self._adapter = adapter
         self._plan = plan
@@ -155,7 +155,7 @@ class Randomizer:
         with_statistics = [name for name in names if self._layers[name].statistics]
         if not with_statistics:
             return
-        capable = require(self._adapter, SupportsStatistics, "statistics='recalibrate'", "Use 'reset' or 'keep'.")
+        require(self._adapter, SupportsStatistics, "statistics='recalibrate'", "Use 'reset' or 'keep'.")
         if self._calibration is None:
             raise WeightsError(
                 "statistics='recalibrate'",
@@ -163,7 +163,8 @@ class Randomizer:
                 received="none",
                 fix="Pass example_inputs.",
             )
-        for name, values in capable.estimate_statistics(self._calibration, with_statistics).items():
+        capable: Any = self._calibration.seen_by(self._adapter)
+        for name, values in capable.estimate_statistics(self._calibration.explained, with_statistics).items():
             self._write(name, values)
 
     def _write(self, name: str, values: dict[str, HostArray]) -> dict[str, HostArray]:

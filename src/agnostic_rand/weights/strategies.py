@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agnostic_rand.adapters import Forward, HostArray, Layer, adapt
+from agnostic_rand.adapters import AllInputs, Forward, HostArray, Layer, PlacedInputs, adapt
 from agnostic_rand.errors import ArgumentError, ModelError, unknown_name
 from agnostic_rand.weights.grouping import Grouping, excluded_layers, group_layers
 from agnostic_rand.weights.perturbations import (
@@ -93,7 +93,7 @@ class RandomizationStrategy(ABC):
         model: Any,
         *,
         seed: int,
-        example_inputs: HostArray | None = None,
+        example_inputs: HostArray | AllInputs | None = None,
         backend: str | None = None,
         forward: Forward | None = None,
     ) -> Any:
@@ -119,7 +119,7 @@ class RandomizationStrategy(ABC):
         adapter = adapt(model, backend=backend, example_inputs=example_inputs, forward=forward)
         plan = self.plan(adapter.layers())
         copy = adapter.clone()
-        calibration = None if example_inputs is None else copy.asarray(example_inputs)
+        calibration = None if example_inputs is None else PlacedInputs.of(copy, example_inputs)
         with Randomizer(copy, plan, Streams(seed), trained=adapter, calibration=calibration) as randomizer:
             randomizer.apply(draw=0, step=len(plan.steps) - 1)
             randomizer.verify()

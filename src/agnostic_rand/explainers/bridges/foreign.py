@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter, side_inputs_of
 from agnostic_rand.errors import ArgumentError, ExplanationError
 from agnostic_rand.explainers.bridges.seeding import seeded
 from agnostic_rand.explainers.context import ExplanationContext
@@ -185,6 +185,13 @@ class ForeignExplainer(ABC):
                 expected=f"a model that {self.library} explains ({kinds})",
                 received=f"a {type(adapter.native).__name__} of the {adapter.framework!r} backend",
                 fix="Use an explainer of this library, which work with every backend, such as 'saliency'.",
+            )
+        if side_inputs_of(adapter) is not None:
+            raise ExplanationError(
+                f"the explainer {self.name!r}",
+                expected="a model of one input",
+                received="a model of several inputs",
+                fix=f"Call {self.library} in a function of your own: f(model, inputs, targets) gets all inputs.",
             )
         if self.bound_model is not None and self.bound_model is not adapter.native:
             raise self._holds_another("an object that holds the model under test")
