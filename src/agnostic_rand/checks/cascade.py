@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
-from agnostic_rand.checks.guards import GUARD_SAMPLES, GuardReport, guard, survived_exactly
+from agnostic_rand.checks.guards import GUARD_SAMPLES, FirstMaps, GuardReport, guard, survived_exactly
 from agnostic_rand.checks.subject import Subject
 from agnostic_rand.engine import CascadeSettings, Observer, run_cascade
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import Explainer, ExplanationContext
+from agnostic_rand.explainers import Explainer, ExplanationContext, asks_adapter_only
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import Measure
 from agnostic_rand.targets import frozen_targets
@@ -55,12 +56,17 @@ def randomize_and_explain(
         batch_size=subject.options.batch_size,
         channel_axis=subject.channel_axis,
         progress=subject.options.progress,
-        observe=observe,
     )
     with subject.working(explainers) as working, subject.randomizer(working, plan) as randomizer:
         adapter = subject.activated(working)
         context, targets = subject.context(), subject.targets(adapter)
-        guarded = [_guarded(subject, adapter, one, targets, context, measures) for one in explainers]
+        guards = {
+            one.name: _guarded(subject, adapter, one, targets, context, measures)
+            for one in explainers
+            if not asks_adapter_only(one)
+        }
+        first = FirstMaps({one.name for one in explainers} - set(guards), observe)
+        settings = replace(settings, observe=first.observe)
         record = run_cascade(adapter, explainers, subject.samples, targets, randomizer, plan, context, settings)
         unchanged, kept = randomizer.unchanged, randomizer.unchanged_parameters
     coverage = max(step.coverage for step in plan.steps)
@@ -77,9 +83,12 @@ def randomize_and_explain(
         **subject.described(explainers),
     }
     results = []
-    for explainer, report in zip(explainers, guarded, strict=True):
+    for explainer in explainers:
         similar = {m.name: record.scores[explainer.name][m.name] for m in measures if not m.distance}
-        unbound = survived_exactly(similar, record.outputs, coverage)
+        report = guards.get(explainer.name)
+        unbound = None if report is None else survived_exactly(similar, record.outputs, coverage)
+        if report is None:
+            report = GuardReport(first.self_similarity(explainer.name, measures, subject.adapter), ())
         results.append(
             RandomizationResult(
                 explainer=explainer.name,

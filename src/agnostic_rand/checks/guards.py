@@ -1,20 +1,25 @@
-"""Is the explainer fit to be checked? Looked at before and after a run, and said in words."""
+"""Is the explainer fit to be checked? Looked at before and after a run, and said in words.
+
+Methods that ask the adapter only are fit by the contract, and cost no second explanation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from agnostic_rand.adapters import AdapterView, Array, HostArray, ModelAdapter, SupportsModelState
 from agnostic_rand.batch_view import BatchView
+from agnostic_rand.engine import Observer
 from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.maps import scoring_maps
 from agnostic_rand.output_change import OutputChange
 from agnostic_rand.samples import Samples
-from agnostic_rand.similarity import Measure
+from agnostic_rand.similarity import MapForm, Measure
 
 GUARD_SAMPLES = 4
 """How many samples are explained for the guards."""
@@ -36,6 +41,36 @@ class GuardReport:
 
     self_similarity: Mapping[str, float]
     findings: tuple[str, ...]
+
+
+@dataclass
+class FirstMaps:
+    """An observer of a run that keeps the trained model's first maps of some explainers.
+
+    Args:
+        names: The explainers.
+        passed_on: Another observer, which sees everything.
+    """
+
+    names: set[str]
+    passed_on: Observer | None
+    _kept: dict[str, Mapping[MapForm, Array]] = field(default_factory=dict)
+
+    def observe(self, explainer: str, context: ExplanationContext, forms: Mapping[MapForm, Array]) -> None:
+        """Keep the first maps, and pass all on."""
+        if context.draw == -1 and context.first_sample == 0 and explainer in self.names:
+            rows = {form: maps[:GUARD_SAMPLES, ...] for form, maps in forms.items()}
+            self._kept[explainer] = {f: array_namespace(maps).asarray(maps, copy=True) for f, maps in rows.items()}
+        if self.passed_on is not None:
+            self.passed_on(explainer, context, forms)
+
+    def self_similarity(
+        self, explainer: str, measures: tuple[Measure, ...], adapter: ModelAdapter
+    ) -> dict[str, float]:
+        """By measure, the mean score of these maps with themselves: of a method that gives them again."""
+        forms = self._kept[explainer]
+        scores = {m.name: m.compare(m.prepare(forms[m.form]), forms[m.form]) for m in measures}
+        return {name: _mean(np.asarray(adapter.to_numpy(score))) for name, score in scores.items()}
 
 
 def guard(

@@ -18,7 +18,14 @@ from agnostic_rand.explainers.masking import RISE, Occlusion
 from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
 from agnostic_rand.explainers.relevance import LRP
 from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
-from agnostic_rand.explainers.resolve import CONTROLS, EXPLAINERS, METHODS, ExplainerLike, resolve_explainer
+from agnostic_rand.explainers.resolve import (
+    CONTROLS,
+    EXPLAINERS,
+    METHODS,
+    ExplainerLike,
+    asks_adapter_only,
+    resolve_explainer,
+)
 from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
 
 __all__ = [
@@ -54,6 +61,7 @@ __all__ = [
     "SmoothGrad",
     "SmoothGradSquared",
     "VarGrad",
+    "asks_adapter_only",
     "bound_model",
     "resolve_explainer",
 ]

@@ -63,6 +63,8 @@ CONTROLS: dict[str, Any] = {
 RELEVANCE: dict[str, Any] = {f"lrp_{rule}": partial(LRP, rule) for rule in RULES}
 """Relevance propagation by its rule, for PyTorch where zennit is installed."""
 
+_OWN = "agnostic_rand"
+
 EXPLAINERS = METHODS | RELEVANCE | CONTROLS
 """Everything that has a name."""
 
@@ -89,6 +91,18 @@ def resolve_explainer(explainer: ExplainerLike, wrt_layer: str | None = None) ->
     if wrt_layer is not None and isinstance(resolved, tuple(METHODS.values())):
         return AtLayer(wrt_layer, resolved)
     return resolved
+
+
+def asks_adapter_only(explainer: Explainer) -> bool:
+    """Whether all that the method knows of the model comes from the adapter.
+
+    Such a method is deterministic and bound to the model, and leaves nothing behind: the adapter is,
+    by its contract. Of foreign code, and of methods around it, that must be seen.
+    """
+    if not isinstance(explainer, (AtLayer, *METHODS.values())) or type(explainer).__module__.split(".")[0] != _OWN:
+        return False
+    inner = (value for value in vars(explainer).values() if isinstance(value, Explainer))
+    return all(map(asks_adapter_only, inner))
 
 
 def _resolved(explainer: ExplainerLike) -> Explainer:
