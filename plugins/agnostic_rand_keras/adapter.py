@@ -25,6 +25,7 @@ from agnostic_rand.adapters import (
 from agnostic_rand.errors import InputError, ModelError, unknown_name
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.beside import SideRuntimes
+from agnostic_rand_keras.bound_functions import refuse_bound_functions
 from agnostic_rand_keras.cloning import cloned
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
@@ -238,6 +239,8 @@ class KerasAdapter:
     def _opened(self, duplicate: keras.Model) -> Self:
         """The adapter of a copy; it is traced as this one was, which shows whether it calls what it owns."""
         example, beside = self._example
+        if example is None:
+            refuse_bound_functions(self._model, duplicate)
         forward = self._forward.forward
         twin = type(self)(duplicate, forward=forward, example_inputs=example, example_beside=beside)
         if example is not None and twin._layers != self._layers:

@@ -63,8 +63,7 @@ def _from_config(model: keras.Model) -> keras.Model:
         duplicate.build_from_config(model.get_build_config())
         # Keras builds the layers of a subclassed model, and does not say so; the weights are compared below.
         duplicate.built = True
-    if not graph:
-        take_names(duplicate, model)
+    take_names(duplicate, model)
     # Copied, so that keras.Variable objects that were shared in the model must be shared here too.
     pairs = zip(all_variables(model), all_variables(duplicate), strict=True)
     for original, fresh in pairs:

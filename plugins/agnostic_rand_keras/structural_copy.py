@@ -30,6 +30,9 @@ def structural_copy(model: keras.Model) -> keras.Model:
     memo: dict[int, Any] = {id(module): module for module in list(sys.modules.values())}
     # Keras sets a layer up in `__new__`, so it is the one of its own class that has to run.
     memo.update({id(part): type(part).__new__(type(part)) for part in parts})  # type: ignore[call-overload]
+    memo.update(
+        {id(held): type(held)(held.name) for part in parts for held in vars(part).values() if _is_switch(held)}
+    )
     _leave_out_other_graphs(parts, memo)
     defaults = _uncompiled()
     # Otherwise lists inside the copy would register their items a second time.
@@ -71,6 +74,11 @@ def _leave_out_other_graphs(parts: list[Any], memo: dict[int, Any]) -> None:
         for node in (*getattr(part, "_inbound_nodes", ()), *getattr(part, "_outbound_nodes", ())):
             if id(node) not in own:
                 memo[id(node)] = None
+
+
+def _is_switch(held: Any) -> bool:
+    """Whether it is what preprocessing layers change their backend by, which looks itself up when it is copied."""
+    return type(held).__name__ == "DynamicBackend"
 
 
 def _uncompiled() -> dict[str, Any]:

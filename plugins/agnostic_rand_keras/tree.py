@@ -1,7 +1,8 @@
 """The layers inside a Keras model by path, and the variables that each one owns itself.
 
-Keras offers no public way to the sublayers of a layer that is not a model, nor to whether a variable
-of a frozen layer was declared as trainable: the attributes that hold both are read here and nowhere else.
+Keras offers no public way to the sublayers of a layer that is not a model, to the operations of a
+graph, nor to whether a variable of a frozen layer was declared as trainable: the attributes that hold
+these are read here.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def all_layers(model: keras.Layer) -> tuple[keras.Layer, ...]:
     return tuple({id(place.layer): place.layer for place in places(model)}.values())
 
 
+def operations(model: keras.Layer) -> tuple[keras.Operation, ...]:
+    """The layers and other operations of all functional graphs inside the model, each once."""
+    held = (operation for layer in all_layers(model) for operation in getattr(layer, "_operations", ()))
+    return tuple({id(operation): operation for operation in held}.values())
+
+
 def declared_trainable(layer: keras.Layer) -> dict[str, keras.Variable]:
     """By name, the layer's own parameters, also where it is frozen."""
     return _named([*layer._trainable_variables, *layer._non_trainable_variables], layer._trainable_variables)
@@ -72,7 +79,7 @@ def take_names(duplicate: keras.Layer, model: keras.Layer) -> None:
     for fresh, original in zip(all_layers(duplicate), all_layers(model), strict=True):
         fresh.name = original.name
     for own, other in zip(all_variables(duplicate), all_variables(model), strict=True):
-        own._path = other.path
+        own._name, own._path = other.name, other.path
 
 
 def distinct(name: str, taken: set[str]) -> str:

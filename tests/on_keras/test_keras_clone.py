@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from keras_cases import Dictionary, Scale, Tied, Transformer, built, host, mlp, residual, tokens
+from keras_cases import Dictionary, Scale, Tied, Transformer, biased, built, host, mlp, residual, tokens
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ModelError
@@ -186,3 +187,156 @@ def test_dictionary_models_are_cloned_with_their_forward():
     np.testing.assert_array_equal(
         host(adapter.clone().predict(adapter.asarray(x))), host(adapter.predict(adapter.asarray(x)))
     )
+
+
+def preprocessed() -> keras.Model:
+    """A subclassed model that cannot be built from a config, with layers that hold Keras' backend."""
+
+    class Preprocessed(keras.Model):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.steps = [
+                layers.Rescaling(1 / 255),
+                layers.Normalization(mean=0.5, variance=2.0),
+                layers.Resizing(4, 4),
+                layers.CenterCrop(3, 3),
+                layers.RandomFlip(),
+            ]
+            self.steps[1].build((None, 5, 5, 2))
+            self.head = layers.Dense(width)
+
+        def call(self, x):
+            for step in self.steps:
+                x = step(x)
+            return self.head(layers.Flatten()(x))
+
+    return built(Preprocessed(3), 5, 5, 2)
+
+
+def test_preprocessing_layers_are_copied():
+    model = preprocessed()
+    x = np.random.default_rng(2).uniform(0, 255, (3, 5, 5, 2)).astype("float32")
+    adapter = ar.adapt(model, example_inputs=x[:1])
+    twin = adapter.clone()
+    inputs = adapter.asarray(x)
+    np.testing.assert_array_equal(host(twin.predict(inputs)), host(adapter.predict(inputs)))
+    assert twin.native.steps[0].backend is not model.steps[0].backend
+    assert twin.native.steps[0].backend.name == model.steps[0].backend.name
+    assert ar.ModelRandomizationMetric(model, x, [0, 1, 2], seed=0).run("saliency").coverage == 1
+
+
+def test_weights_without_a_name_are_no_reason_to_refuse_a_copy(monkeypatch):
+    class Unnamed(layers.Layer):
+        def build(self, shape):
+            self.slope = self.add_weight(shape=(shape[-1],), initializer="ones")
+            self.shift = self.add_weight(shape=(shape[-1],), initializer="zeros")
+
+        def call(self, x):
+            return x * self.slope + self.shift
+
+    monkeypatch.setattr(cloning, "structural_copy", cloning._from_config)
+    inputs = keras.Input((4,))
+    functional = keras.Model(inputs, layers.Dense(3)(Unnamed()(inputs)))
+    sequential = keras.Sequential([keras.Input((4,)), Unnamed(), layers.Dense(3)])
+    for model in (functional, sequential):
+        adapter = ar.adapt(biased(model))
+        twin = adapter.clone()
+        assert twin.layers() == adapter.layers()
+        x = adapter.asarray(np.ones((2, 4), np.float32))
+        np.testing.assert_array_equal(host(twin.predict(x)), host(adapter.predict(x)))
+
+
+class Holding(keras.Model):
+    """A model with a layer that it calls by something else than its attribute."""
+
+    def __init__(self, bind) -> None:
+        super().__init__()
+        self.dense = layers.Dense(4)
+        self.head = layers.Dense(3)
+        self.dense.build((None, 4))
+        self.function = bind(self)
+
+    def call(self, x):
+        return self.head(self.function(x))
+
+    def build(self, shape):
+        self.head.build((None, 4))
+
+    def get_config(self):
+        raise NotImplementedError("no config")
+
+
+SHARED = layers.Dense(4, name="shared")
+
+
+def called_by_a_global_name(x):
+    return SHARED(x)
+
+
+class Helper:
+    def __init__(self, function) -> None:
+        self.function = function
+
+    def __call__(self, x):
+        return self.function(x)
+
+
+def graph_with_a_lambda(call=lambda layer, x: layers.Lambda(layer, output_shape=(4,))(x)) -> keras.Model:
+    shared = layers.Dense(4)
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, layers.Dense(3)(call(lambda x: shared(x), shared(inputs))))
+
+
+def holding_a_global() -> keras.Model:
+    model = Holding(lambda model: called_by_a_global_name)
+    model.dense = SHARED
+    return model
+
+
+BOUND = {
+    "a closure": lambda: Holding(lambda model: lambda x: model.dense(x)),
+    "a closure over a list": lambda: Holding(lambda model: (lambda held: lambda x: held[0](x))([model.dense])),
+    "a closure over a weight": lambda: Holding(lambda model: lambda x: model.dense(x) + model.dense.bias),
+    "a default": lambda: Holding(lambda model: lambda x, dense=model.dense: dense(x)),
+    "a keyword's default": lambda: Holding(lambda model: lambda x, *, dense=model.dense: dense(x)),
+    "a partial function of a function": lambda: Holding(
+        lambda model: partial(lambda f, x: f(x), lambda x: model.dense(x))
+    ),
+    "an object that holds a function": lambda: Holding(lambda model: Helper(lambda x: model.dense(x))),
+    "a list of functions": lambda: Holding(lambda model: Helper([lambda x: model.dense(x)].__getitem__(0))),
+    "a global name": holding_a_global,
+    "a Lambda layer": graph_with_a_lambda,
+    "an operation of a graph": lambda: graph_with_a_lambda(
+        lambda layer, x: ops.vectorized_map(lambda row: layer(row[None])[0], x)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BOUND)
+def test_a_randomized_copy_never_reads_the_original_s_weights(kind):
+    model = BOUND[kind]()
+    x = np.ones((2, 4), np.float32)
+    model(x)
+    for options in ({}, {"example_inputs": x}):
+        with pytest.raises(ModelError, match=r"isolation='in_place'"):
+            ar.FullRandomization().randomize(model, seed=0, **options)
+
+
+FREE = {
+    "a free function": lambda: Holding(lambda model: lambda x: ops.relu(x)),
+    "a method": lambda: Holding(lambda model: model.dense.call),
+    "a partial function of a method": lambda: Holding(lambda model: partial(model.dense)),
+    "another layer": lambda: Holding(lambda model: (lambda other: lambda x: other * x)(2.0)),
+}
+
+
+@pytest.mark.parametrize("kind", FREE)
+def test_functions_of_nothing_in_the_model_are_no_reason_to_refuse_a_copy(kind):
+    model = FREE[kind]()
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    biased(built(model, 4))
+    copy = ar.FullRandomization().randomize(model, seed=0)
+    assert np.abs(host(copy(x)) - host(model(x))).max() > 1e-3
+    for own, other in zip(copy.weights, model.weights, strict=True):
+        own.assign(other)
+    np.testing.assert_allclose(host(copy(x)), host(model(x)), atol=1e-6)

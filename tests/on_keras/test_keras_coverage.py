@@ -64,9 +64,11 @@ def test_applications_are_covered_completely(name, monkeypatch):
     assert [layer.kind for layer in statistics] == ["BatchNormalization"] * len(statistics)
 
 
-def test_a_full_randomization_leaves_no_parameter_of_an_application_trained():
-    """MobileNetV2, the smallest of them with depthwise kernels."""
-    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10, alpha=0.35)
+@pytest.mark.parametrize(("name", "options"), [("MobileNetV2", {"alpha": 0.35}), ("ConvNeXtTiny", {})])
+def test_a_full_randomization_leaves_no_parameter_of_an_application_trained(name, options):
+    """The smallest one with depthwise kernels, and one with preprocessing layers and weights without a name."""
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(32, 32, 3), classes=10, **options)
     rng = np.random.default_rng(0)
     for v in model.weights:
         v.assign(rng.uniform(0.5, 1.5, tuple(v.shape)).astype("float32"))
