@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from agnostic_rand.errors import ModelError
+from agnostic_rand_tensorflow.bound_functions import bound_function
 from agnostic_rand_tensorflow.calling import call_model
 from agnostic_rand_tensorflow.legacy_keras import is_layer, namespaces
 from agnostic_rand_tensorflow.ownership import Ownership, walk
@@ -61,6 +62,9 @@ def duplicated(model: Any, ownership: Ownership, example: Any) -> Duplicate:
     same = len(ownership.variables) == len(twin.variables) and len(ownership.owners) == len(twin.owners)
     if not same or any(_kind(a.variable) != _kind(b.variable) or a.variable is b.variable for a, b in pairs):
         raise _cannot(model, "a model whose copy has other variables")
+    bound = bound_function(ownership, twin) if example is None else None
+    if bound is not None:
+        raise _cannot(model, f"{bound} (a function that Python does not copy)")
     variables: dict[int, tf.Variable] = {}
     for ours, theirs in pairs:
         if variables.setdefault(id(ours.variable), theirs.variable) is not theirs.variable:

@@ -15,10 +15,10 @@ from agnostic_rand_tensorflow.legacy_keras import is_layer, is_metric
 Trackable = tf.__internal__.tracking.AutoTrackable
 
 # Bookkeeping of the frameworks: what these attributes hold is found under its own name, or is no weight.
-_SKIPPED = frozenset({"optimizer", "compiled_metrics", "compiled_loss", "_metrics"})
-_SKIPPED_OF_SAVED_MODELS = frozenset(
-    {"signatures", "keras_api", "variables", "trainable_variables", "non_trainable_variables"}
+_SKIPPED = frozenset(
+    {"optimizer", "compiled_metrics", "compiled_loss", "_metrics", "keras_api", "_serialized_attributes"}
 )
+_SKIPPED_OF_SAVED_MODELS = frozenset({"signatures", "variables", "trainable_variables", "non_trainable_variables"})
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Walker:
     def add_missed(self, root: Any) -> None:
         """What TensorFlow finds and the walk did not belongs to the root."""
         seen = {id(owned.variable) for owned in self.found}
-        for variable in getattr(root, "trainable_variables", ()):
+        for variable in getattr(root, "variables", ()):
             if isinstance(variable, tf.Variable) and id(variable) not in seen:
                 name = variable.name.split(":")[0]
                 self.found.append(Owned(variable, root, "", name, True, variable.trainable))

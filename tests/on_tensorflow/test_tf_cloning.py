@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,10 +117,82 @@ def test_what_cannot_be_copied_is_refused_and_runs_in_place(kind: str) -> None:
     assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, model.variables, strict=True))
 
 
-def test_a_copy_that_reads_the_original_s_variables_is_found_out_without_an_example() -> None:
-    twin = ar.adapt(BoundToItself()).clone()
-    with pytest.raises(ModelError, match="uses the original's variable"):
-        twin.predict(X)
+class Holding(tf.Module):
+    """A dense layer that is called by a function beside it."""
+
+    def __init__(self, bind: Callable[[Holding], Any]) -> None:
+        super().__init__()
+        self.dense = Dense(1, 6, 3)
+        self.run = bind(self)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.run(x)
+
+
+class Helper:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.function(x)
+
+
+SHARED = Dense(1, 6, 3)
+
+
+def called_by_a_global_name(x: tf.Tensor) -> tf.Tensor:
+    return SHARED(x)
+
+
+def holding_a_global() -> tf.Module:
+    model = Holding(lambda _: called_by_a_global_name)
+    model.dense = SHARED
+    return model
+
+
+def keras_lambda() -> keras.Model:
+    shared = keras.layers.Dense(6)
+    inputs = keras.Input((6,))
+    called_again = keras.layers.Lambda(lambda x: shared(x))(shared(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3)(called_again))
+
+
+BOUND: dict[str, Callable[[], Any]] = {
+    "a closure": BoundToItself,
+    "a closure over a list": lambda: Holding(lambda m: (lambda held: lambda x: held[0](x))([m.dense])),
+    "a closure over a variable": lambda: Holding(lambda m: (lambda v: lambda x: x @ v)(m.dense.kernel)),
+    "a default": lambda: Holding(lambda m: lambda x, dense=m.dense: dense(x)),
+    "a keyword's default": lambda: Holding(lambda m: lambda x, *, dense=m.dense: dense(x)),
+    "a partial function of a function": lambda: Holding(lambda m: partial(lambda f, x: f(x), lambda x: m.dense(x))),
+    "an object that holds a function": lambda: Holding(lambda m: Helper(lambda x: m.dense(x))),
+    "a traced function": lambda: Holding(lambda m: tf.function(lambda x: m.dense(x))),
+    "a global name": holding_a_global,
+    "a Lambda layer": keras_lambda,
+}
+
+
+@pytest.mark.parametrize("kind", BOUND)
+def test_a_randomized_copy_never_reads_the_original_s_variables(kind: str) -> None:
+    for options in ({}, {"example_inputs": X[:1]}):
+        with pytest.raises(ModelError, match="isolation='in_place'"):
+            ar.FullRandomization().randomize(BOUND[kind](), seed=0, **options)
+
+
+FREE: dict[str, Callable[[Holding], Any]] = {
+    "a method": lambda m: m.dense.__call__,
+    "a partial function": lambda m: partial(m.dense),
+    "a free function beside it": lambda m: Helper(m.dense),
+}
+
+
+@pytest.mark.parametrize("kind", FREE)
+def test_functions_that_are_copied_are_no_reason_to_refuse_a_copy(kind: str) -> None:
+    model = Holding(FREE[kind])
+    copy = ar.FullRandomization().randomize(model, seed=0)
+    assert np.abs(copy(X) - model(X)).max() > 1e-3
+    copy.dense.kernel.assign(model.dense.kernel)
+    copy.dense.bias.assign(model.dense.bias)
+    assert np.allclose(copy(X), model(X))
 
 
 def test_a_function_that_was_not_called_yet_is_bound_to_the_copy() -> None:
@@ -234,14 +308,18 @@ def test_a_variable_that_only_tensorflow_finds_belongs_to_the_root() -> None:
             super().__init__()
             self.dense = Dense(1, 6, 3)
             self.box = Box(tf.Variable(tf.ones((3,)), name="boxed"))
+            self.mean = Box(tf.Variable(tf.zeros((3,)), trainable=False, name="mean"))
 
         def __call__(self, x: tf.Tensor) -> tf.Tensor:
-            return self.dense(x) * self.box.variable
+            return tf.nn.batch_normalization(
+                self.dense(x), self.mean.variable, tf.ones(3), None, self.box.variable, 0.001
+            )
 
     model = Boxed()
-    assert len(model.trainable_variables) == 3
+    assert len(model.variables) == 4
     adapter = ar.adapt(model, example_inputs=X[:1])
-    assert [layer.name for layer in adapter.layers()] == ["dense", "boxed"]
+    assert [layer.name for layer in adapter.layers()] == ["dense", "boxed", "mean"]
+    assert [p.role for layer in adapter.layers() for p in layer.statistics] == ["mean"]
     twin = adapter.clone()
     twin.write("boxed", {"boxed": np.zeros(3, np.float32)})
     assert not twin.predict(X).any()

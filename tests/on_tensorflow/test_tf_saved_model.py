@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from tf_keras_nets import sequential, trained
+import tf_keras as keras
+from tf_keras_nets import attention, functional, sequential, subclassed, trained
 from tf_nets import ConvolutionalNet, Dense, normal
 
 import agnostic_rand as ar
@@ -164,3 +165,31 @@ def test_a_saved_model_inside_a_module_is_part_of_it(folder: Path) -> None:
     assert len(names) == 5
     with pytest.raises(ModelError, match="isolation='in_place'"):
         adapter.clone()
+
+
+SHAPES = {sequential: (6, 6, 2), functional: (6,), attention: (4, 6), subclassed: (6,)}
+
+
+@pytest.mark.parametrize("build", SHAPES)
+def test_a_keras_model_is_the_same_after_it_was_saved_to_a_folder_and_loaded(build: Any, tmp_path: Path) -> None:
+    original = trained(build())
+    x = normal(3, 4, *SHAPES[build], scale=1.0)
+    # Keras saves only what was called.
+    original.predict(x, verbose=0)
+    original.save(tmp_path / "model")
+    loaded = keras.models.load_model(tmp_path / "model")
+    for options in ({}, {"example_inputs": x[:1]}):
+        ours, theirs = ar.adapt(loaded, **options), ar.adapt(original, **options)
+        assert ours.layers() == theirs.layers()
+        assert ours.order_source == theirs.order_source
+        assert np.allclose(ours.predict(x), theirs.predict(x), atol=1e-6)
+    strategy = ar.FullRandomization(statistics="reset")
+    assert strategy.plan(ours.layers()).steps[-1].coverage == 1
+    if build is subclassed:
+        # What is loaded without its class has no code to be built from.
+        with pytest.raises(ModelError, match="isolation='in_place'"):
+            ours.clone()
+        return
+    random, due = (strategy.randomize(model, seed=0) for model in (loaded, original))
+    assert np.allclose(random(x), due(x), atol=1e-6)
+    assert np.array_equal(ours.predict(x), ar.adapt(loaded).predict(x))
