@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agnostic_rand import similarity
 from agnostic_rand.errors import ArgumentError, ExplanationError, UnknownNameError
 from agnostic_rand.similarity import (
     MEASURES,
@@ -48,8 +49,8 @@ def test_a_single_row_is_scored(similarity: Pair) -> None:
 
 def test_a_single_column_has_no_correlation() -> None:
     a, b = np.array([[1.0], [-2.0]]), np.array([[3.0], [4.0]])
-    for similarity in (spearman, spearman_nonzero, pearson):
-        np.testing.assert_array_equal(similarity(a, b), [np.nan, np.nan])
+    for correlation in (spearman, spearman_nonzero, pearson):
+        np.testing.assert_array_equal(correlation(a, b), [np.nan, np.nan])
     np.testing.assert_array_equal(cosine(a, b), [1, -1])
 
 
@@ -138,3 +139,23 @@ def test_what_is_no_measure_is_refused_and_a_single_one_need_not_be_in_a_list() 
         resolve_measures(5)  # type: ignore[arg-type]
     assert [m.name for m in resolve_measures(spearman)] == ["spearman"]
     assert [m.name for m in resolve_measures(MEASURES["cosine"])] == ["cosine"]
+
+
+@pytest.mark.parametrize(
+    "name", ["kendall", "top_overlap", "spearman", "ssim", "hog_spearman", "second_moment_mse"]
+)
+def test_lists_and_arrays_of_two_libraries_are_refused(name: str) -> None:
+    compare, maps = getattr(similarity, name), np.random.default_rng(0).random((1, 9, 9))
+    with pytest.raises(ExplanationError, match=r"received list.*numpy\.asarray"):
+        compare(maps.tolist(), maps.tolist())
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ExplanationError, match=r"two arrays of one library, received torch\.Tensor and numpy"):
+        compare(torch.from_numpy(maps), maps)
+
+
+@pytest.mark.parametrize("name", ["kendall", "spearman", "top_overlap"])
+def test_tensors_that_record_gradients_are_compared(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    compare, (a, b) = getattr(similarity, name), np.random.default_rng(0).random((2, 1, 20))
+    found = compare(torch.from_numpy(a).requires_grad_(), torch.from_numpy(b))
+    np.testing.assert_allclose(found.detach().numpy(), compare(a, b), atol=1e-12)

@@ -196,8 +196,13 @@ def test_maps_that_are_no_images_are_refused() -> None:
     for function in (ssim, hog_spearman, hog_pearson):
         with pytest.raises(ExplanationError, match=r"\(n, h, w\)"):
             function(np.ones((2, 8)), np.ones((2, 8)))
-    with pytest.raises(ArgumentError, match="at least 3 fit"):
-        hog(np.ones((1, 2, 2)))
+    with pytest.raises(ExplanationError, match="at least 3 x 3 pixels"):
+        hog(np.ones((1, 2, 20)))
+    with pytest.raises(ArgumentError, match=r"at least 3 fit.*Pass cell=5 or less"):
+        hog(np.ones((1, 16, 20)), cell=6)
+    for cell in (0, -1, 2.5, "a", True):
+        with pytest.raises(ArgumentError, match="cell: expected an int of at least 1"):
+            hog(np.ones((1, 28, 28)), cell=cell)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="odd"):
         SSIMOptions(size=4)
 

@@ -10,11 +10,12 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
+from agnostic_rand.arguments import whole_number
 from agnostic_rand.errors import ArgumentError, ExplanationError
 from agnostic_rand.similarity.linear import pearson
 from agnostic_rand.similarity.rank import spearman
 from agnostic_rand.similarity.row_blocks import by_rows
-from agnostic_rand.similarity.rows import precise, same_shape
+from agnostic_rand.similarity.rows import known_array, precise, same_shape
 
 _BLOCK = 3
 _ORIENTATIONS = 9
@@ -33,8 +34,8 @@ def hog(maps: Array, cell: int | None = None) -> Array:
         `(n, length)`, in [0, 1]; NaN for a map that holds NaN or infinity.
 
     Raises:
-        ArgumentError: Fewer than three cells fit.
-        ExplanationError: The maps are not two-dimensional.
+        ArgumentError: `cell` is not a whole number above 0, or fewer than three such cells fit.
+        ExplanationError: The maps are not two-dimensional, or smaller than three pixels.
 
     Source: Dalal & Triggs 2005; the settings are those of Adebayo et al. 2018's code.
 
@@ -43,22 +44,24 @@ def hog(maps: Array, cell: int | None = None) -> Array:
         >>> hog(np.eye(28)[None]).shape
         (1, 2025)
     """
-    if maps.ndim != 3:
+    known_array(maps)
+    if maps.ndim != 3 or 0 in maps.shape or min(maps.shape[1:]) < _BLOCK:
         raise ExplanationError(
             "the maps to describe by gradients",
-            expected="two-dimensional maps (n, h, w)",
+            expected=f"two-dimensional maps (n, h, w) of at least {_BLOCK} x {_BLOCK} pixels",
             received=f"shape {tuple(maps.shape)}",
-            fix="Reduce the channels first, or use a rank correlation for inputs that are not images.",
+            fix="Reduce the channels first; use a rank correlation for small maps and inputs that are not images.",
         )
     height, width = maps.shape[1:]
-    side = max(1, min(16, min(height, width) // 7)) if cell is None else cell
+    default = max(1, min(16, min(height, width) // 7))
+    side = default if cell is None else whole_number("cell", cell, least=1, example=default)
     rows, columns = height // side, width // side
-    if side < 1 or min(rows, columns) < _BLOCK:
+    if min(rows, columns) < _BLOCK:
         raise ArgumentError(
             "cell",
             expected=f"cells of which at least {_BLOCK} fit along each side of {height} x {width} maps",
             received=repr(side),
-            fix="Pass a smaller cell.",
+            fix=f"Pass cell={min(height, width) // _BLOCK} or less.",
         )
     return by_rows(partial(_descriptors, side=side, rows=rows, columns=columns), maps)
 

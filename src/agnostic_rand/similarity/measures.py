@@ -128,15 +128,22 @@ def _compare_hog(compare: Callable[[Any, Array], Array]) -> Callable[[Any, Array
     return lambda prepared, maps: compare(prepared, gradients.hog(maps))
 
 
-def _ssim_measure(name: str, form: MapForm, options: structural.SSIMOptions) -> Measure:
+def _ssim_measure(
+    name: str, form: MapForm, options: structural.SSIMOptions, *, sign_invariant: bool = False
+) -> Measure:
     prepare = partial(structural.prepare_ssim, options=options)
-    return Measure(name, form, prepare, partial(structural.compare_ssim, options=options))
+    compare = structural.compare_ssim_of_either_sign if sign_invariant else structural.compare_ssim
+    return Measure(name, form, prepare, partial(compare, options=options))
 
 
 _SIGNED, _ABSOLUTE = MapForm(), MapForm("absolute")
 _SCALED = MapForm(normalization="second_moment")
-_PAPER = structural.SSIMOptions(data_range=2.0, sample_covariance=True)
-_SIXT = structural.SSIMOptions(window="uniform", size=5)
+# Adebayo et al.'s code: all channels scaled together, then scored one by one; the range is a float type's.
+_PAPER_FORM = MapForm(channels="first", normalization="minmax")
+_PAPER = structural.SSIMOptions(data_range=2.0, sample_covariance=True, channels=True)
+# Sixt et al. add channels up for relevance methods; for gradients, put channels="max_abs" in its place.
+_SIXT_FORM = MapForm(channels="sum", normalization="percentile_range")
+_SIXT = structural.SSIMOptions(window="uniform", size=5, data_range=1.0, sample_covariance=True)
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure
@@ -149,10 +156,10 @@ MEASURES: dict[str, Measure] = {
         Measure("cosine", _SIGNED, linear.prepare_cosine, linear.compare_cosine),
         pairwise_measure("kendall", overlap.kendall),
         pairwise_measure("top_overlap", overlap.top_overlap, _ABSOLUTE),
-        pairwise_measure("mse", linear.second_moment_mse, distance=True),
+        pairwise_measure("mse", linear.second_moment_mse, _SCALED, distance=True),
         _ssim_measure("ssim", _SCALED, structural.SSIMOptions()),
-        _ssim_measure("ssim_paper", MapForm(normalization="minmax"), _PAPER),
-        pairwise_measure("ssim_sign_invariant", partial(structural.sign_invariant_ssim, options=_SIXT), _SCALED),
+        _ssim_measure("ssim_paper", _PAPER_FORM, _PAPER),
+        _ssim_measure("ssim_sign_invariant", _SIXT_FORM, _SIXT, sign_invariant=True),
         Measure("hog", _SCALED, _prepare_hog(rank.prepare_spearman), _compare_hog(rank.compare_spearman)),
         Measure("hog_pearson", _SCALED, _prepare_hog(linear.prepare_pearson), _compare_hog(linear.compare_pearson)),
     )

@@ -13,15 +13,15 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.similarity.rows import on_host
 
 Sign: TypeAlias = Literal["signed", "absolute"]
-Channels: TypeAlias = Literal["mean", "sum", "max_abs", "none"]
-Normalization: TypeAlias = Literal["none", "max", "second_moment", "minmax", "percentile"]
+Channels: TypeAlias = Literal["mean", "sum", "max_abs", "none", "first"]
+Normalization: TypeAlias = Literal["none", "max", "second_moment", "minmax", "percentile", "percentile_range"]
 
 _FEW = 8
 
 _WORDS = {
     "sign": ("signed", "absolute"),
-    "channels": ("mean", "sum", "max_abs", "none"),
-    "normalization": ("none", "max", "second_moment", "minmax", "percentile"),
+    "channels": ("mean", "sum", "max_abs", "none", "first"),
+    "normalization": ("none", "max", "second_moment", "minmax", "percentile", "percentile_range"),
 }
 
 
@@ -33,12 +33,16 @@ class MapForm:
         sign: `"absolute"` takes absolute values first, so that channels of opposite sign do not
             cancel (Adebayo et al. 2018, appendix).
         channels: How channels become one map: `"mean"`, `"sum"`, `"max_abs"` (the largest
-            absolute value), or `"none"` to keep them.
+            absolute value), `"none"` to keep them where they are, or `"first"` to keep them right
+            after the samples, `(n, c, ...)`.
         normalization: What a map is divided by: `"none"`, `"max"` (its largest absolute value),
             `"second_moment"` (its root mean square; Binder et al. 2023), `"minmax"` (scaled to
-            [0, 1]), or `"percentile"` (the code of Adebayo et al. 2018: absolute maps are scaled
+            [0, 1]), `"percentile"` (the code of Adebayo et al. 2018: absolute maps are scaled
             from their minimum to their 99th percentile and clipped to [0, 1], signed ones by
-            plus and minus the 99th percentile).
+            plus and minus the 99th percentile), or `"percentile_range"` (Sixt et al. 2020: scaled
+            from the 0.5th to the 99.5th percentile and clipped to [0, 1]). Kept channels are
+            scaled together. Where a scale is 0, its limit is taken: clipped to one end or the
+            other, whatever the map's own scale.
 
     Raises:
         ArgumentError: A word is not one of these.
@@ -74,7 +78,9 @@ class MapForm:
         xp = array_namespace(maps)
         if self.sign == "absolute":
             maps = xp.abs(maps)
-        if channel_axis is not None and self.channels != "none":
+        if channel_axis is not None and self.channels == "first":
+            maps = xp.moveaxis(maps, channel_axis, 1)
+        elif channel_axis is not None and self.channels != "none":
             maps = _without_channels(xp, maps, channel_axis, self.channels)
         return maps if self.normalization == "none" else _normalized(xp, maps, self)
 
@@ -106,11 +112,21 @@ def _normalized(xp: Any, maps: Array, form: MapForm) -> Array:
         # Scaled by the largest value first: squares stay within range.
         scaled = _divided(xp, maps, largest)
         return _divided(xp, scaled, xp.sqrt(xp.mean(scaled * scaled, axis=axes, keepdims=True)))
+    if form.normalization == "percentile_range":
+        bottom, top = _percentile(xp, maps, 0.5), _percentile(xp, maps, 99.5)
+        return _clipped(xp, maps - bottom, top - bottom, (0.0, 0.5, 1.0))
     high = _percentile(xp, maps, 99.0)
     if form.sign == "absolute":
-        return xp.clip(_divided(xp, maps - low, high - low), 0.0, 1.0)
+        return _clipped(xp, maps - low, high - low, (0.0, 0.0, 1.0))
     span = xp.abs(high)
-    return xp.clip(_divided(xp, maps + span, 2 * span), -1.0, 1.0)
+    return _clipped(xp, maps + span, 2 * span, (-1.0, 0.5, 1.0))
+
+
+def _clipped(xp: Any, values: Array, scale: Array, ends: tuple[float, float, float]) -> Array:
+    """`values / scale` within the outer ends; where the scale is 0, the end by sign, or the middle for 0."""
+    below, equal, above = ends
+    limit = xp.where(values > 0, above, xp.where(values < 0, below, equal))
+    return xp.where(scale > 0, xp.clip(_divided(xp, values, scale), below, above), xp.astype(limit, values.dtype))
 
 
 def _divided(xp: Any, maps: Array, scale: Array) -> Array:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 from array_api_compat import is_numpy_array
 
 from agnostic_rand.adapters import Array
+from agnostic_rand.threads import host_threads
 
 # Below this many elements threads cost more than they save.
 _LARGE = 2**18
@@ -33,5 +33,4 @@ def by_rows(compute: Callable[..., Array], *batches: Array) -> Array:
     count = min(max(threads, last.size // _BLOCK), last.shape[0])
     edges = [last.shape[0] * i // count for i in range(count + 1)]
     parts = [[batch[start:stop] for batch in batches] for start, stop in pairwise(edges)]
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(lambda part: compute(*part), parts)))
+    return np.concatenate(list(host_threads().map(lambda part: compute(*part), parts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_jax_array, to_device
+from array_api_compat import array_namespace, is_array_api_obj, is_jax_array, to_device
 
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.errors import ExplanationError
@@ -24,12 +24,39 @@ def as_rows(maps: Array) -> tuple[Any, Array]:
     return xp, xp.reshape(maps, (maps.shape[0], -1))
 
 
+def known_array(maps: Any) -> None:
+    """Refuse what is no array of a library that follows the array API standard.
+
+    Raises:
+        ExplanationError: It is none.
+    """
+    if not is_array_api_obj(maps):
+        raise ExplanationError(
+            "the maps to compare",
+            expected="an array of NumPy, PyTorch, JAX or another library of the array API standard",
+            received=type(maps).__name__,
+            fix="Pass for example numpy.asarray(maps).",
+        )
+
+
 def same_shape(first: Array, second: Array) -> None:
     """Refuse two batches that cannot be compared element by element.
 
     Raises:
-        ExplanationError: Their shapes differ.
+        ExplanationError: One is no array, they are arrays of two libraries, or their shapes differ.
     """
+    known_array(first)
+    known_array(second)
+    try:
+        array_namespace(first, second)
+    except TypeError:
+        kinds = (f"{type(one).__module__}.{type(one).__name__}" for one in (first, second))
+        raise ExplanationError(
+            "the maps to compare",
+            expected="two arrays of one library",
+            received=" and ".join(kinds),
+            fix="Convert one of them, for example both to NumPy.",
+        ) from None
     if tuple(first.shape) != tuple(second.shape):
         raise ExplanationError(
             "the maps to compare",
@@ -47,7 +74,9 @@ def precise(xp: Any, rows: Array) -> Array:
 
 def on_host(maps: Array) -> HostArray:
     """The values as a NumPy array."""
-    return np.asarray(maps if is_jax_array(maps) else to_device(maps, "cpu"))
+    # An array that records gradients has to be told to let go of them.
+    values = maps.detach() if hasattr(maps, "detach") else maps
+    return np.asarray(values if is_jax_array(values) else to_device(values, "cpu"))
 
 
 def is_constant(xp: Any, rows: Array) -> Array:

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.errors import ArgumentError, ExplanationError
 from agnostic_rand.similarity.row_blocks import by_rows
-from agnostic_rand.similarity.rows import is_constant, precise, same_shape
+from agnostic_rand.similarity.rows import is_constant, known_array, precise, same_shape
+from agnostic_rand.similarity.windows import blurring, gaussian_kernel
 
 _K1, _K2 = 0.01, 0.03
-_STRIP = 48
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class SSIMOptions:
         data_range: The difference of the largest and smallest possible values; `None` takes it
             from each pair of maps.
         sample_covariance: Whether covariances are divided by the number of pixels minus one.
+        channels: Whether maps may have channels, `(n, c, h, w)`, which are scored one by one and
+            averaged; their range is that of all channels together.
 
     Raises:
         ArgumentError: An option is out of range.
@@ -40,6 +42,7 @@ class SSIMOptions:
     sigma: float = 1.5
     data_range: float | None = None
     sample_covariance: bool = False
+    channels: bool = False
 
     def __post_init__(self) -> None:
         if self.window not in ("gaussian", "uniform"):
@@ -75,9 +78,9 @@ class PreparedWindows:
 
 def prepare_ssim(maps: Array, options: SSIMOptions = _DEFAULT) -> PreparedWindows:
     """What SSIM needs of the base maps `(n, h, w)`; computed once."""
-    xp, exact = _images(maps)
-    blur = _blur(xp, exact, options)
-    low, high = xp.min(exact, axis=(1, 2)), xp.max(exact, axis=(1, 2))
+    xp, exact = _images(maps, options)
+    blur = blurring(xp, exact, _kernel(exact, options))
+    low, high = xp.min(exact, axis=_pixels(exact)), xp.max(exact, axis=_pixels(exact))
     return PreparedWindows(
         tuple(maps.shape), exact, blur(exact), blur(exact * exact), low, high, _constant(xp, exact)
     )
@@ -100,8 +103,8 @@ def _scores(
     *,
     options: SSIMOptions,
 ) -> Array:
-    xp, exact = _images(maps)
-    blur = _blur(xp, exact, options)
+    xp, exact = _images(maps, options)
+    blur = blurring(xp, exact, _kernel(exact, options))
     mean, square, product = blur(exact), blur(exact * exact), blur(exact * base)
     pixels = _side(exact, options) ** 2
     unbiased = pixels / (pixels - 1) if options.sample_covariance and pixels > 1 else 1.0
@@ -109,10 +112,10 @@ def _scores(
     squares = base_mean**2 + mean**2
     covariance = unbiased * (product - means)
     variances = unbiased * (base_square + square - squares)
-    span = _span(xp, low, high, exact, options)[:, None, None]
+    span = xp.reshape(_span(xp, low, high, exact, options), (-1, *[1] * (exact.ndim - 1)))
     c1, c2 = (_K1 * span) ** 2, (_K2 * span) ** 2
     similar = (2 * means + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-    scores = xp.mean(similar, axis=(1, 2))
+    scores = xp.mean(similar, axis=_pixels(exact))
     undefined = base_constant | _constant(xp, exact) | ~xp.isfinite(scores)
     return xp.where(undefined, xp.full_like(scores, xp.nan), xp.clip(scores, -1.0, 1.0))
 
@@ -121,7 +124,8 @@ def ssim(first: Array, second: Array, options: SSIMOptions = _DEFAULT) -> Array:
     """The mean structural similarity of each pair of maps over the region where the window fits.
 
     Args:
-        first: Maps `(n, h, w)` of any array library of the array API standard.
+        first: Maps `(n, h, w)` of any array library of the array API standard, or `(n, c, h, w)`
+            where the options say so.
         second: Maps of the same shape.
         options: By default a Gaussian window of 11 pixels and sigma 1.5, population covariance,
             and the range of each pair.
@@ -165,11 +169,29 @@ def sign_invariant_ssim(first: Array, second: Array, options: SSIMOptions = _DEF
     return xp.where(plain >= flipped, plain, flipped)
 
 
-def _images(maps: Array) -> tuple[Any, Array]:
-    if maps.ndim != 3 or 0 in maps.shape:
+def compare_ssim_of_either_sign(prepared: PreparedWindows, maps: Array, options: SSIMOptions = _DEFAULT) -> Array:
+    """The larger of SSIM with the maps and with what their form makes of the negatives, `(n,)`.
+
+    A form that scales to [0, 1] leaves no sign: its map of the negative is the map turned over
+    between its extremes.
+    """
+    xp = array_namespace(maps)
+    low, high = (pick(maps, axis=_pixels(maps), keepdims=True) for pick in (xp.min, xp.max))
+    negative = xp.where(low >= 0, low + high - maps, -maps)
+    plain, flipped = compare_ssim(prepared, maps, options), compare_ssim(prepared, negative, options)
+    return xp.where(plain >= flipped, plain, flipped)
+
+
+def _pixels(maps: Array) -> tuple[int, ...]:
+    return tuple(range(1, maps.ndim))
+
+
+def _images(maps: Array, options: SSIMOptions) -> tuple[Any, Array]:
+    known_array(maps)
+    if not (maps.ndim == 3 or (options.channels and maps.ndim == 4)) or 0 in maps.shape:
         raise ExplanationError(
             "the maps to compare by structure",
-            expected="two-dimensional maps (n, h, w)",
+            expected="two-dimensional maps (n, h, w)" + (" or (n, c, h, w)" if options.channels else ""),
             received=f"shape {tuple(maps.shape)}",
             fix="Reduce the channels first, or use a rank correlation for inputs that are not images.",
         )
@@ -184,51 +206,17 @@ def _constant(xp: Any, maps: Array) -> Array:
 def _span(xp: Any, low: Array, high: Array, maps: Array, options: SSIMOptions) -> Array:
     if options.data_range is not None:
         return xp.full_like(low, options.data_range)
-    other_high, other_low = xp.max(maps, axis=(1, 2)), xp.min(maps, axis=(1, 2))
+    other_high, other_low = xp.max(maps, axis=_pixels(maps)), xp.min(maps, axis=_pixels(maps))
     span = xp.where(other_high > high, other_high, high) - xp.where(other_low < low, other_low, low)
     # Two constant maps of one value have no range; their score is undefined whatever it is.
     return xp.where(span > 0, span, xp.ones_like(span))
 
 
 def _side(maps: Array, options: SSIMOptions) -> int:
-    fitting = int(min(options.size, maps.shape[1], maps.shape[2]))
+    fitting = int(min(options.size, *maps.shape[-2:]))
     return fitting if fitting % 2 else fitting - 1
 
 
-def _blur(xp: Any, maps: Array, options: SSIMOptions) -> Any:
-    """The local weighted mean over the region where the window fits, as matrix products with narrow bands."""
-    kernel = _kernel(_side(maps, options), options)
-    bands = {
-        n: xp.asarray(_band(n, kernel), dtype=maps.dtype, device=device(maps)) for n in (_STRIP, *maps.shape[1:])
-    }
-    reach = len(kernel) - 1
-
-    def down(values: Array) -> Array:
-        # Each strip of rows needs few rows more than it has: a product with the whole band is mostly with zeros.
-        height = values.shape[1]
-        strips = [
-            xp.matmul(bands[min(_STRIP, height)][: rows - reach, :rows], values[:, start : start + rows, :])
-            for start in range(0, height - reach, _STRIP - reach)
-            if (rows := min(_STRIP, height - start)) > reach
-        ]
-        return strips[0] if len(strips) == 1 else xp.concat(strips, axis=1)
-
-    def blur(values: Array) -> Array:
-        turned = xp.matrix_transpose(down(values))
-        return xp.matrix_transpose(down(turned))
-
-    return blur
-
-
-def _kernel(side: int, options: SSIMOptions) -> HostArray:
-    offsets = np.arange(side) - side // 2
-    weights = np.exp(-0.5 * (offsets / options.sigma) ** 2) if options.window == "gaussian" else np.ones(side)
-    normalized: HostArray = weights / weights.sum()
-    return normalized
-
-
-def _band(size: int, kernel: HostArray) -> HostArray:
-    band = np.zeros((size - len(kernel) + 1, size))
-    for row in range(band.shape[0]):
-        band[row, row : row + len(kernel)] = kernel
-    return band
+def _kernel(maps: Array, options: SSIMOptions) -> HostArray:
+    side = _side(maps, options)
+    return gaussian_kernel(side, options.sigma) if options.window == "gaussian" else np.full(side, 1 / side)
