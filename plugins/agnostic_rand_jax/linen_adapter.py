@@ -21,6 +21,7 @@ from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
 from agnostic_rand_jax.inventory import Leaf, Path, child, declared_rank, described
 from agnostic_rand_jax.layer_gradient import LayerGradients
 from agnostic_rand_jax.linen_model import LinenModel, Modules, recorded
+from agnostic_rand_jax.modes import mode_arguments
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.training import TrainingFunction, key_of
 from agnostic_rand_jax.tree import ArrayTree
@@ -42,8 +43,9 @@ _ASSUMED: dict[str, linen.Module] = {
 class LinenAdapter(LayerGradients, ImmutableAdapter):
     """A pair `(module, variables)`; the mapping of variables stays as it is.
 
-    The module is called as `module.apply(variables, inputs)`. One that must be told not to train
-    needs `forward=lambda model, x: model[0].apply(model[1], x, train=False)`, say.
+    The module is called as `module.apply(variables, inputs)`, and is told by flags of the usual names
+    (`train`, `training`, `deterministic`) not to train. One that takes another flag needs
+    `forward=lambda model, x: model[0].apply(model[1], x, dropout=False)`, say.
 
     The types of the submodules, and with them the roles of the parameters, are seen in a traced
     call. Without example inputs they are taken from the names that Linen gives.
@@ -99,7 +101,8 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         if self._example is None or self._linen.forward is not None:
             return {}
         example = jax.tree.map(lambda given: jnp.zeros(given.shape, given.dtype), self._example)
-        initialize = self._compiled.function("init", lambda: self._module.init)
+        flags = mode_arguments(self._module, example)
+        initialize = self._compiled.function("init", lambda: partial(self._module.init, **flags))  # type: ignore[arg-type]
         key = key_of(seed)
         fresh = dict(called(partial(initialize, {_PARAMETERS: key, "dropout": key}), example))
         found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(fresh)[0]}

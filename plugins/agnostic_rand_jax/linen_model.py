@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen
+from flax.errors import InvalidRngError, ModifyScopeVariableError
 
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.inventory import Path
+from agnostic_rand_jax.modes import mode_arguments, trains
 from agnostic_rand_jax.taps import tapped
 from agnostic_rand_jax.tree import ArrayTree
 
@@ -43,11 +45,17 @@ class LinenModel:
         """The outputs, in the mode in which the module is called."""
         variables = self._tree.filled(values)
         taken = all_inputs(values, inputs)
-        if self.forward is None:
-            made = called(partial(self._module.apply, variables), taken)
-        else:
-            made = self.forward((self._module, variables), taken)
-        return as_outputs(made, type(self._module).__name__)
+        name = type(self._module).__name__
+        try:
+            if self.forward is None:
+                made = called(partial(self._module.apply, variables), taken, **mode_arguments(self._module, taken))
+            else:
+                made = self.forward((self._module, variables), taken)
+        except (InvalidRngError, ModifyScopeVariableError) as error:
+            # Dropout asks for a key, and batch normalization for leave to change its statistics.
+            sign = f"{type(error).__name__}: {error}"
+            raise trains(name, sign, "lambda model, x: model[0].apply(model[1], x, train=False)") from error
+        return as_outputs(made, name)
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs, with a tap on each submodule."""

@@ -25,8 +25,10 @@ from agnostic_rand_jax.training import TrainingFunction, key_of
 class NnxAdapter(LayerGradients, JaxAdapter):
     """A module whose variables are read and written in place.
 
-    Calls are made on a copy in evaluation mode (`deterministic` and `use_running_average` set), so
-    that neither modes, counters of random streams nor running statistics of the module change.
+    Calls are made on a copy in evaluation mode (`deterministic` and `use_running_average` set, and told
+    by flags of the usual names, such as `train`, where the module's call takes them), so that neither
+    modes, counters of random streams nor running statistics of the module change. A module that trains
+    in spite of that is refused.
 
     Args:
         model: The module.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import jax
@@ -12,7 +12,9 @@ from flax import nnx
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
+from agnostic_rand_jax.dependence import DRAWS, dependent
 from agnostic_rand_jax.inventory import Path
+from agnostic_rand_jax.modes import mode_arguments, trains
 from agnostic_rand_jax.nnx_inventory import is_container, named_arrays, part_names, slots
 from agnostic_rand_jax.taps import tapped
 
@@ -37,8 +39,12 @@ class NnxModel:
         self.tree = named_arrays(state)
 
     def outputs(self, values: Values, inputs: Array) -> jax.Array:
-        """The outputs in evaluation mode."""
-        return self._call(self._evaluating(values), all_inputs(values, inputs))
+        """The outputs in evaluation mode.
+
+        Raises:
+            ModelError: The module stays in training mode.
+        """
+        return self._evaluated(self._evaluating, values, inputs)
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in evaluation mode, with a tap on each part."""
@@ -47,8 +53,7 @@ class NnxModel:
             name = self._part_names.get(path)
             return _Tap(node, name) if name and callable(node) and not is_container(node) else node
 
-        module = nnx.recursive_map(with_tap, self._evaluating(values))
-        return self._call(module, all_inputs(values, inputs))
+        return self._evaluated(lambda values: nnx.recursive_map(with_tap, self._evaluating(values)), values, inputs)
 
     def estimated(self, values: Values, inputs: Array, owners: Iterable[Path]) -> Values:
         """The statistics that the parts at these paths take from `inputs`, while they normalize by them."""
@@ -58,6 +63,7 @@ class NnxModel:
             if isinstance(part, nnx.BatchNorm):
                 # Momentum 0 replaces the running values by the batch's.
                 part.use_running_average, part.momentum = False, 0.0
+                _heed_no_argument(part)
         self._call(module, all_inputs(values, inputs))
         return self._statistics(module)
 
@@ -66,7 +72,7 @@ class NnxModel:
         module = self._merged(values)
         module.train()  # type: ignore[no-untyped-call]
         _seed(module, key)
-        outputs = self._call(module, inputs)
+        outputs = self._call(module, inputs, training=True)
         return outputs, self._statistics(module)
 
     def _merged(self, values: Values) -> nnx.Module:
@@ -78,9 +84,34 @@ class NnxModel:
         module.eval()  # type: ignore[no-untyped-call]
         return module
 
-    def _call(self, module: Any, inputs: Any) -> jax.Array:
-        outputs = called(module, inputs) if self._forward is None else self._forward(module, inputs)
-        return as_outputs(outputs, self._name)
+    def _evaluated(self, build: Callable[[Values], Any], values: Values, inputs: Array) -> jax.Array:
+        module = build(values)
+        before = [(variable, variable.get_value()) for variable in _state(module)]
+        outputs = self._call(module, all_inputs(values, inputs))
+        if any(variable.get_value() is not value for variable, value in before):
+            # Loops and compiled parts put back even what they left as it was, so a second look decides.
+            self._refuse_training(build, values, inputs)
+        return outputs
+
+    def _refuse_training(self, build: Callable[[Values], Any], values: Values, inputs: Array) -> None:
+        def observed(values: Values, inputs: Array) -> tuple[jax.Array, list[jax.Array]]:
+            module = build(values)
+            outputs = self._call(module, all_inputs(values, inputs))
+            kept = [variable for variable in _state(module) if isinstance(variable, nnx.BatchStat)]
+            return outputs, [leaf for variable in kept for leaf in jax.tree.leaves(variable.get_value())]
+
+        jaxpr = jax.make_jaxpr(observed)(values, inputs)
+        data = range(len(self.tree.paths), len(jaxpr.jaxpr.invars))
+        how = "lambda model, inputs: model(inputs, train=False)"
+        if any(dependent(jaxpr, data)[1:]):
+            raise trains(self._name, "it takes its running statistics from the batch", how)
+        if dependent(jaxpr, (), DRAWS)[0]:
+            raise trains(self._name, "its outputs depend on random draws, as dropout makes them", how)
+
+    def _call(self, module: Any, inputs: Any, *, training: bool = False) -> jax.Array:
+        if self._forward is not None:
+            return as_outputs(self._forward(module, inputs), self._name)
+        return as_outputs(called(module, inputs, **mode_arguments(module, inputs, training=training)), self._name)
 
     def _statistics(self, module: nnx.Module) -> Values:
         found = slots(module, self.tree.paths)
@@ -94,6 +125,22 @@ def modes(module: nnx.Module) -> Modes:
         for path, part in nnx.iter_modules(module)
         if any(flag in vars(part) for flag in _FLAGS)
     }
+
+
+def _state(module: Any) -> list[Any]:
+    """The variables that a call in training mode changes."""
+    return [node for _, node in nnx.iter_graph(module) if isinstance(node, nnx.BatchStat | nnx.RngState)]
+
+
+def _heed_no_argument(norm: nnx.BatchNorm) -> None:
+    """Let the layer follow its own flag, whatever it is told in a call."""
+    if type(norm).__call__ is nnx.BatchNorm.__call__:
+        object.__setattr__(norm, "__class__", _FlaggedBatchNorm)
+
+
+class _FlaggedBatchNorm(nnx.BatchNorm):
+    def __call__(self, x: Any, use_running_average: bool | None = None, *, mask: Any = None) -> Any:
+        return super().__call__(x, self.use_running_average, mask=mask)
 
 
 class _Tap(nnx.Module):
