@@ -25,6 +25,7 @@ from agnostic_rand.adapters import (
 from agnostic_rand.errors import InputError, ModelError, WeightsError, unknown_name
 from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
 from agnostic_rand_jax.calling import with_side_inputs
+from agnostic_rand_jax.closures import refuse_closures
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
 from agnostic_rand_jax.inventory import Leaf, layers_of, ordered
 from agnostic_rand_jax.order import first_uses
@@ -235,7 +236,7 @@ def traced(outputs: Outputs, values: Values, request: OpenRequest, name: str) ->
         name: The model's name in errors.
 
     Raises:
-        ModelError: The model cannot be called on the example.
+        ModelError: The model cannot be called on the example, or is bound to its arrays.
     """
     example, beside = request.example_inputs, request.example_beside
     if example is None:
@@ -243,7 +244,7 @@ def traced(outputs: Outputs, values: Values, request: OpenRequest, name: str) ->
     try:
         inputs = placed(example, values.values())
         side = None if beside is None else mapped(lambda array: placed(array, values.values()), beside)
-        return jax.make_jaxpr(outputs)(with_side_inputs(values, side, inputs.shape[0]), inputs)
+        jaxpr = jax.make_jaxpr(outputs)(with_side_inputs(values, side, inputs.shape[0]), inputs)
     except ModelError:
         raise
     except Exception as error:
@@ -253,3 +254,5 @@ def traced(outputs: Outputs, values: Values, request: OpenRequest, name: str) ->
             received=f"{type(error).__name__} for inputs of shape {tuple(example.shape)}: {error}",
             fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
         ) from error
+    refuse_closures(jaxpr, values, first_uses(jaxpr, sorted(values)), name)
+    return jaxpr

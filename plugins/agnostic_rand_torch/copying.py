@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from agnostic_rand.errors import ModelError
+from agnostic_rand_torch.closures import refuse_bound_to
 
 
 def duplicated(module: nn.Module) -> nn.Module:
     """A deep copy, without gradients; parameters that share memory share it in the copy too.
 
     Raises:
-        ModelError: The module cannot be copied.
+        ModelError: The module cannot be copied, or the copy still uses it.
     """
     # Tensors that record gradients cannot be copied deeply: they are handed over detached.
     computed = {id(tensor): tensor.detach().clone() for tensor in _computed_tensors(module)}
@@ -33,6 +34,7 @@ def duplicated(module: nn.Module) -> nn.Module:
     for parameter, copied in zip(module.parameters(), duplicate.parameters(), strict=True):
         copied.grad = None
         copied.requires_grad_(parameter.requires_grad)
+    refuse_bound_to(module, duplicate)
     return duplicate
 
 
