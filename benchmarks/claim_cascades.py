@@ -110,7 +110,20 @@ def claim_4() -> list[Row]:
             Row(f"{label}IG, GxI, |DIV|, all random", np.abs(signed[:, -1]).max(), at_most=0.10),
         ]
 
-    return both_nets(rows)
+    return [*both_nets(rows), *kept_or_current()]
+
+
+def kept_or_current() -> list[Row]:
+    """The MLP's top layer by the law of its weights and by the class that is explained."""
+    (x, labels), net = digits(), nets.the_mlp().net
+    rows = []
+    for law, perturbation in (("default law", ar.Reinitialize()), ("paper's law", nets.paper_mlp_law)):
+        for policy, targets in (("labels", labels), ("current class", "dynamic")):
+            strategy = ar.ProgressiveLayerRandomization(stop_layer=1, perturbation=perturbation)
+            found = randomized(net, x, targets, TIMES_INPUT, strategy, "spearman")
+            score = max(found[name].mean("spearman")[0] for name in TIMES_INPUT)
+            rows.append(Row(f"mlp, {law}, {policy}: DIV, top layer", score, reason=True))
+    return rows
 
 
 def claim_5() -> list[Row]:

@@ -12,7 +12,7 @@ from captum.attr import DeepLift
 import agnostic_rand as ar
 import claim_nets as nets
 from claim_measures import Row, cosines_by_depth
-from claim_runs import HAS_LRP, IMAGES, OPTIONS, median, methods
+from claim_runs import HAS_LRP, IMAGES, OPTIONS, SEED, median, methods
 
 
 def claim_9() -> list[Row]:
@@ -49,18 +49,47 @@ def deeper() -> list[Row]:
     ]
 
 
+LINEAR = (torch.nn.Conv2d, torch.nn.Linear)
+
+
+def composite_of(rule: Any) -> Any:
+    """One rule of zennit for all linear layers and convolutions."""
+    from zennit.composites import LayerMapComposite, layer_map_base
+
+    return LayerMapComposite([*layer_map_base(), (LINEAR, rule)])
+
+
+class _Deconv(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(_: Any, above: torch.Tensor) -> torch.Tensor:
+        return above.clamp(min=0)
+
+
+class DeconvReLU(torch.nn.Module):
+    """ReLU whose way back is a ReLU too, whatever was positive on the way there."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _Deconv.apply(x)
+
+
+def deconv(net: Any) -> Any:
+    return torch.nn.Sequential(*(DeconvReLU() if isinstance(m, torch.nn.ReLU) else m for m in net)).eval()
+
+
 def convergence(net: Any, x: Any) -> list[Row]:
     """Cosine convergence of maps at the input, from each of the layers that relevance may start behind."""
-    from zennit.composites import LayerMapComposite, layer_map_base
     from zennit.rules import AlphaBeta, Epsilon
 
-    linear = (torch.nn.Conv2d, torch.nn.Linear)
     rules = {"gradient": None, "LRP-z": Epsilon(1e-6), "LRP-a1b0": AlphaBeta(1, 0)}
     check = ar.CosineConvergence(net, x, options=OPTIONS)
-    starts = [i for i, module in enumerate(net) if isinstance(module, linear)][1:]
+    starts = [i for i, module in enumerate(net) if isinstance(module, LINEAR)][1:]
     rows = []
     for name, rule in rules.items():
-        composite = rule and LayerMapComposite([*layer_map_base(), (linear, rule)])
+        composite = rule and composite_of(rule)
         bound = {"at_least": 0.95} if name == "LRP-a1b0" else {"at_most": 0.90}
         by_start = {start: cosines_by_depth(net, x, composite, start) for start in starts}
         deepest = by_start[starts[-1]]
@@ -73,6 +102,12 @@ def convergence(net: Any, x: Any) -> list[Row]:
             rows.append(Row(f"CSC at the input from module {start}, {name}", at_input, reason=True))
         if name == "LRP-a1b0":
             rows.append(Row("CSC, LRP-a1b0, least rise to the layer below", np.diff(whole).min(), at_least=0))
+    # The epsilon rule divides relevance by what it comes from: one logit near zero takes nearly all of it.
+    weighed = cosines_by_depth(net, x, composite_of(rules["LRP-z"]), starts[-1], times_output=True)
+    rows.append(Row("CSC at the input, LRP-z, noise times logits", list(weighed.values())[-2], reason=True))
+    for label, other in (("trained", net), ("random", ar.FullRandomization().randomize(net, seed=SEED))):
+        depths = cosines_by_depth(deconv(other), x, None, starts[-1])
+        rows += [Row(f"CSC {place}, deconvnet, {label}", v, reason=True) for place, v in depths.items()]
     names = {"gradient": "gradient", "LRP-z": "lrp_epsilon", "LRP-a1b0": "lrp_alpha1_beta0"}
     for name, known in names.items():
         score = median(check.run(known).scores["cosine"])

@@ -92,7 +92,9 @@ def _flat_ssim(first: Any, second: Any) -> Any:
 FLAT_SSIM = pairwise_measure("flat_ssim", _flat_ssim, MapForm())
 
 
-def cosines_by_depth(net: nn.Sequential, x: Any, composite: Any, start: int, vectors: int = 5) -> dict[str, float]:
+def cosines_by_depth(
+    net: nn.Sequential, x: Any, composite: Any, start: int, *, times_output: bool = False, vectors: int = 5
+) -> dict[str, float]:
     """The median absolute cosine of relevances that start as normal noise behind layer `start`.
 
     By layer, from `start` down to the input, at the layer's input: over channels at each location, as
@@ -103,6 +105,7 @@ def cosines_by_depth(net: nn.Sequential, x: Any, composite: Any, start: int, vec
         x: The inputs.
         composite: Zennit's rules, or `None` for the gradient.
         start: The index of the module.
+        times_output: Whether the noise is multiplied by what layer `start` puts out.
         vectors: The number of random relevances.
     """
     torch.manual_seed(0)
@@ -113,7 +116,7 @@ def cosines_by_depth(net: nn.Sequential, x: Any, composite: Any, start: int, vec
             values = [torch.from_numpy(x).requires_grad_()]
             for module in net[: start + 1]:
                 values.append(module(values[-1]))
-            noise = torch.randn_like(values[-1])
+            noise = torch.randn_like(values[-1]) * (values[-1].detach() if times_output else 1)
             drawn.append(torch.autograd.grad(values[-1], [values[i] for i in places], noise))
     # The layer that the noise starts behind comes first.
     found = {f"{start - i} below": _median([d[n] for d in drawn]) for n, i in reversed(list(enumerate(places)))}
