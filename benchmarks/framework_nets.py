@@ -47,10 +47,11 @@ class Case:
 
 
 CASES = (
-    # LeNet with more channels; the CNN of Adebayo et al. 2018 on MNIST; a deeper one for coloured images.
+    # LeNet with more channels; the CNN of Adebayo et al. 2018 on MNIST; deeper ones for coloured images.
     Case("small28", 28, 1, 256, (16, 32), 3),
     Case("cnn28", 28, 1, 256, (32, 64), 5, (1024,)),
     Case("cnn64", 64, 3, 128, (32, 64, 128), 3),
+    Case("cnn224", 224, 3, 32, (32, 64, 128, 256, 256), 3),
 )
 
 

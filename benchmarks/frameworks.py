@@ -5,7 +5,7 @@ one compilation; `whole_call` adds what a first call prepares: reading the model
 `xplique_over_ours` is the time of one step in Xplique over ours, likewise.
 
 Run: python benchmarks/frameworks.py [--backends torch tensorflow keras flax xplique]
-     [--cases small28 cnn28 cnn64] [--rounds 5] [--threads N] [--xplique-python PYTHON] [--out FILE.json]
+     [--cases small28 cnn28 cnn64 cnn224] [--rounds 5] [--threads N] [--xplique-python PYTHON] [--out FILE.json]
 Each backend is measured in a process of its own. Keras runs on KERAS_BACKEND. Xplique, which asks for an
 older TensorFlow, is measured where the given Python has it and this package; elsewhere its row says so.
 """

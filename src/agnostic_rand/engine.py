@@ -133,7 +133,8 @@ def run_cascade(
                 place = f"step {number} ({step.name!r}), draw {draw}"
                 for batch in batches:
                     run.compare(batch, draw, number, place)
-            randomizer.verify()
+        # Each write looks first at what it would hide; this one look is at all layers.
+        randomizer.verify()
         if stop < count:
             randomizer.restore()
     return CascadeRecord(scores, tally.change())

@@ -56,11 +56,16 @@ class Randomizer:
         self._calibration = calibration
         self._layers: dict[str, Layer] = {layer.name: layer for layer in adapter.layers()}
         self._index = {name: i for i, name in enumerate(self._layers)}
-        self._trained_sums = {name: fingerprint(adapter.read(name)) for name in self._layers}
+        touched = {name for step in plan.steps for name in step.layers} if trained is None else set()
+        self._trained_sums: dict[str, int] = {}
+        self._kept: dict[str, dict[str, HostArray]] = {}
+        for name in self._layers:
+            values = adapter.read(name)
+            self._trained_sums[name] = fingerprint(values)
+            if name in touched:
+                self._kept[name] = values
         self._sums = dict(self._trained_sums)
         self._drawn: dict[str, tuple[int, ...]] = {}
-        touched = {name for step in plan.steps for name in step.layers}
-        self._kept = {name: adapter.read(name) for name in touched} if trained is None else {}
         self._unchanged: set[str] = set()
         self._unchanged_parameters: dict[str, None] = {}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
+from agnostic_rand.threads import host_threads
 
 # The standard deviation of a standard normal that is truncated at two standard deviations.
 _TRUNCATED_SD = 0.87962566103423978
@@ -33,8 +31,7 @@ def truncated_normal(shape: tuple[int, ...], sd: float, rng: np.random.Generator
     if len(blocks) == 1:
         _fill(drawn, rng, scale)
     else:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-            list(threads.map(_fill, blocks, rng.spawn(len(blocks)), [scale] * len(blocks)))
+        list(host_threads().map(_fill, blocks, rng.spawn(len(blocks)), [scale] * len(blocks)))
     return drawn.reshape(shape)
 
 
