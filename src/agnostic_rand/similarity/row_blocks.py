@@ -13,10 +13,10 @@ from agnostic_rand.adapters import Array
 from agnostic_rand.threads import host_threads
 
 # Below this many elements threads cost more than they save.
-_LARGE = 2**18
+_LARGE = 2**16
 
 # Parts of about this many elements stay within a core's cache.
-_BLOCK = 2**17
+_BLOCK = 2**15
 
 
 def by_rows(compute: Callable[..., Array], *batches: Array) -> Array:
