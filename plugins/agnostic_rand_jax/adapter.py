@@ -27,7 +27,7 @@ from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
 from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.closures import refuse_closures
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
-from agnostic_rand_jax.inventory import Leaf, layers_of, ordered
+from agnostic_rand_jax.inventory import Leaf, layers_of, ordered, with_distinct_parameters
 from agnostic_rand_jax.order import first_uses
 from agnostic_rand_jax.spectral import SpectralLink, following
 from agnostic_rand_jax.training import TrainingFunction, adam_update, trainer
@@ -46,6 +46,7 @@ class JaxAdapter(ABC):
     channel_axis = -1
 
     def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, jaxpr: Any | None) -> None:
+        leaves = with_distinct_parameters(leaves)
         self._leaves = {leaf.key: leaf for leaf in leaves}
         self._keys: dict[str, dict[str, str]] = {}
         for leaf in leaves:

@@ -13,11 +13,11 @@ import jax
 from agnostic_rand.adapters import Array, Forward, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
-from agnostic_rand_jax.arrays import host_copy, is_parameter_like
+from agnostic_rand_jax.arrays import host_copy, is_inexact, is_parameter_like
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.deduction import deduced_meanings
-from agnostic_rand_jax.inventory import UNKNOWN, Leaf, Meaning, Path, declared_rank, described
+from agnostic_rand_jax.inventory import UNKNOWN, DistinctNames, Leaf, Meaning, Path, declared_rank, described
 from agnostic_rand_jax.pair import JaxModel
 from agnostic_rand_jax.training import TrainingFunction, key_of
 from agnostic_rand_jax.tree import ArrayTree
@@ -29,6 +29,10 @@ class BareAdapter(ImmutableAdapter):
     With example inputs, a traced call shows what its parameters do: see `deduction`. What it does not
     show, the model may be told (`jax_model(roles=...)`), which is believed first. It has no
     `layer_gradient`: a function shows no layers from outside.
+
+    Integers of 32 bits and more beside floating-point arrays, such as a count of steps, are no
+    parameters; smaller ones are weights of a quantized model. One array that stands in several places
+    is one parameter and stays so.
 
     Args:
         model: The pair or the `JaxModel`.
@@ -44,7 +48,12 @@ class BareAdapter(ImmutableAdapter):
         request: OpenRequest,
     ) -> None:
         source = model if isinstance(model, JaxModel) else JaxModel(*model)
-        self._tree = ArrayTree(source.params, lambda _, leaf: is_parameter_like(leaf))
+        floating = any(is_inexact(leaf) for leaf in jax.tree.leaves(source.params))
+        self._tree = ArrayTree(
+            source.params,
+            lambda _, leaf: is_parameter_like(leaf) and not (floating and _is_count(leaf)),
+            ties=_always,
+        )
         if not self._tree.paths:
             raise ModelError(
                 "the parameters of the pair (apply, params)",
@@ -61,10 +70,8 @@ class BareAdapter(ImmutableAdapter):
         jaxpr = traced(self._outputs, values, request, _name(shell))
         # JAX flattens a dictionary by its sorted names.
         shown = {} if jaxpr is None else deduced_meanings(jaxpr, sorted(values))
-        leaves = [
-            _leaf(key, self._tree.paths[key], values[key], source.roles, shown.get(key, UNKNOWN))
-            for key in declared
-        ]
+        names = DistinctNames()
+        leaves = [self._leaf(key, values[key], names, source.roles, shown.get(key, UNKNOWN)) for key in declared]
         self._shell = shell
         super().__init__(leaves, self._outputs, jaxpr, model, values)
 
@@ -75,6 +82,20 @@ class BareAdapter(ImmutableAdapter):
             return {}
         fresh = self._tree.values(self._init(key_of(seed)))
         return {name: host_copy(fresh[key]) for name, key in held.items()}
+
+    def _leaf(
+        self, key: str, array: jax.Array, names: DistinctNames, roles: Mapping[str, Meaning], shown: Meaning
+    ) -> Leaf:
+        path = self._tree.paths[key]
+        name = _joined(path) or "params"
+        meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown)
+        statistic = meaning[0] in ("mean", "variance")
+        aliases = tuple(_joined(other) for other in self._tree.other_paths(key))
+        if len(path) < 2:
+            layer = names.of(("array", path), name)
+            return Leaf(key, layer, "array", described(name, array, meaning), statistic, aliases)
+        layer = names.of(path[:-1], _joined(path[:-1]))
+        return Leaf(key, layer, "params", described(str(path[-1]), array, meaning), statistic, aliases)
 
     def _built(self, values: Values) -> Any:
         return _model(self._shell, self._tree.filled(values))
@@ -104,10 +125,14 @@ def _name(shell: Any) -> str:
     return str(getattr(apply, "__name__", type(apply).__name__))
 
 
-def _leaf(key: str, path: Path, array: jax.Array, roles: Mapping[str, Meaning], shown: Meaning) -> Leaf:
-    name = "/".join(map(str, path)) or "params"
-    meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown)
-    if len(path) < 2:
-        return Leaf(key, name, "array", described(name, array, meaning))
-    layer = "/".join(map(str, path[:-1]))
-    return Leaf(key, layer, "params", described(str(path[-1]), array, meaning))
+def _joined(path: Path) -> str:
+    return "/".join(map(str, path))
+
+
+def _always(_path: Path) -> bool:
+    return True
+
+
+def _is_count(leaf: Any) -> bool:
+    """Whether it is an array of integers that are no quantized weights."""
+    return not is_inexact(leaf) and leaf.dtype.itemsize >= 4

@@ -23,8 +23,11 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
     """A module, or a pair `(module, state)` as `equinox.nn.make_with_state` returns it.
 
     Equinox modules take one sample, channels first: the adapter maps them over the batch, in
-    inference mode. A stateful module needs its state beside it: the running statistics of
-    `BatchNorm` are in the state, and of a module without one they cannot be seen.
+    inference mode. Its parameters are its floating-point arrays, those of NumPy too, as
+    `equinox.is_inexact_array` has it; one that stands in several places is one parameter and stays
+    so, though Equinox would train a copy in each place. A stateful module needs its state beside it:
+    the running statistics of `BatchNorm` are in the state, and of a module without one they cannot be
+    seen.
 
     Args:
         model: The module, or the module and its state.

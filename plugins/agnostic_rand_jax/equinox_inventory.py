@@ -15,7 +15,7 @@ from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.arrays import is_inexact
 from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.equinox_roles import meaning
-from agnostic_rand_jax.inventory import Leaf, Path, child, declared_rank, described, plain_path
+from agnostic_rand_jax.inventory import DistinctNames, Leaf, Path, child, declared_rank, described, plain_path
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.tree import ArrayTree
 
@@ -28,9 +28,9 @@ _NORMED = (eqx.nn.WeightNorm, eqx.nn.SpectralNorm)
 
 @dataclass(frozen=True)
 class _Statistic:
-    layer: str
     name: str
     role: Role
+    owner: Path
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,10 @@ def named_arrays(whole: Whole) -> ArrayTree:
         if path[0] == _STATE:
             return path in statistics
         inside = list(_nodes(whole[_MODEL], path[1:]))
-        return (
-            isinstance(leaf, jax.Array)
-            and is_inexact(leaf)
-            # A module that was not split from its state holds the state's first values.
-            and not any(isinstance(node, eqx.nn.StateIndex) for node in inside)
-        )
+        # A module that was not split from its state holds the state's first values.
+        return is_inexact(leaf) and not any(isinstance(node, eqx.nn.StateIndex) for node in inside)
 
-    return ArrayTree(whole, takes)
+    return ArrayTree(whole, takes, ties=lambda path: path[0] == _MODEL)
 
 
 def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInventory:
@@ -75,6 +71,7 @@ def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInve
     model = whole[_MODEL]
     statistics = _statistics(whole)
     aliases = _aliases(model)
+    names = module_names(model)
     nested = any(path for path, _ in modules(model))
     leaves: list[tuple[tuple[int, ...], Leaf]] = []
     owners: dict[str, Path] = {}
@@ -85,33 +82,41 @@ def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInve
         name = _dotted(path[1 + len(owner_path) :])
         parameter = described(name, values[key], meaning(owner, name))
         rank = declared_rank(model, path[1:])
-        others = tuple(aliases.get(path[1:], ()))
+        others = (*aliases.get(path[1:], ()), *(_dotted(other[1:]) for other in tree.other_paths(key)))
         if owner is model and nested:
-            leaves.append((rank, Leaf(key, name, "array", parameter, aliases=others)))
+            layer = names.of(("array", path), name)
+            leaves.append((rank, Leaf(key, layer, "array", parameter, aliases=others)))
             continue
-        layer = _dotted(owner_path) or type(model).__name__
+        layer = _named(names, owner_path, model)
         owners[layer] = owner_path
         leaves.append((rank, Leaf(key, layer, type(owner).__name__, parameter, aliases=others)))
     if not leaves:
         raise ModelError(
             f"the model {type(model).__name__}",
-            expected="at least one floating-point JAX array",
+            expected="at least one floating-point array",
             received="a module without any",
-            fix="Pass the module that holds the trained weights, as JAX (not NumPy) arrays.",
+            fix="Pass the module that holds the trained weights.",
         )
     at = dict(modules(model))
     for key, path in tree.paths.items():
         if path[0] == _STATE:
             found = statistics[path]
-            owner_path = next(p for p in at if (_dotted(p) or type(model).__name__) == found.layer)
-            owners[found.layer] = owner_path
+            layer = _named(names, found.owner, model)
+            owners[layer] = found.owner
             parameter = described(found.name, values[key], (found.role, None))
-            kind = type(at[owner_path]).__name__
-            leaves.append(
-                (declared_rank(model, owner_path), Leaf(key, found.layer, kind, parameter, statistic=True))
-            )
+            leaf = Leaf(key, layer, type(at[found.owner]).__name__, parameter, statistic=True)
+            leaves.append((declared_rank(model, found.owner), leaf))
     ordered = tuple(leaf for _, leaf in sorted(leaves, key=lambda pair: pair[0]))
     return EquinoxInventory(ordered, owners, _spectral_links(whole, tree))
+
+
+def module_names(model: Any) -> DistinctNames:
+    """By path, the names of all modules inside a module."""
+    names = DistinctNames()
+    for path, _ in modules(model):
+        if path:
+            names.of(path, _dotted(path))
+    return names
 
 
 def modules(root: Any) -> Iterator[tuple[Path, Any]]:
@@ -131,7 +136,11 @@ def _modules(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
             yield from _modules(part, (*path, number))
     elif isinstance(node, Mapping):
         for name, part in node.items():
-            yield from _modules(part, (*path, name))
+            yield from _modules(part, (*path, name if isinstance(name, int) else str(name)))
+
+
+def _named(names: DistinctNames, path: Path, model: Any) -> str:
+    return names.of(path, _dotted(path) or type(model).__name__)
 
 
 def _nodes(root: Any, path: Path) -> Iterator[Any]:
@@ -160,32 +169,30 @@ def _statistics(whole: Whole) -> dict[Path, _Statistic]:
     paths = [(_STATE, *plain_path(keys)) for keys, _ in found]
     # A state of the same structure that holds positions tells which arrays a layer would get.
     positions = jax.tree_util.tree_unflatten(structure, range(len(paths)))
-    statistics = {}
+    statistics: dict[Path, _Statistic] = {}
     for path, module in modules(model):
         if isinstance(module, eqx.nn.BatchNorm):
-            layer = _dotted(path) or type(model).__name__
             mean, variance = positions.get(module.ema_state_index or module.batch_state_index)
-            statistics[paths[mean]] = _Statistic(layer, "mean", "mean")
-            statistics[paths[variance]] = _Statistic(layer, "var", "variance")
+            # A layer that stands in two places belongs to the first.
+            statistics.setdefault(paths[mean], _Statistic("mean", "mean", path))
+            statistics.setdefault(paths[variance], _Statistic("var", "variance", path))
         if isinstance(module, eqx.nn.SpectralNorm):
-            layer = _dotted(path) or type(model).__name__
             for name, position in zip(("u", "v"), positions.get(module.uv_index), strict=True):
-                statistics[paths[position]] = _Statistic(layer, name, "other")
+                statistics.setdefault(paths[position], _Statistic(name, "other", path))
     return statistics
 
 
 def _spectral_links(whole: Whole, tree: ArrayTree) -> tuple[SpectralLink, ...]:
-    key_at = {path: key for key, path in tree.paths.items()}
-    vectors = {(found.layer, found.name): key_at[path] for path, found in _statistics(whole).items()}
+    vectors = {(found.owner, found.name): tree.names[path] for path, found in _statistics(whole).items()}
     return tuple(
         SpectralLink(
-            key_at[_MODEL, *path, "layer", module.weight_name],
+            tree.names[_MODEL, *path, "layer", module.weight_name],
             rows=True,
-            left=vectors[_dotted(path) or type(whole[_MODEL]).__name__, "u"],
-            right=vectors[_dotted(path) or type(whole[_MODEL]).__name__, "v"],
+            left=vectors[path, "u"],
+            right=vectors[path, "v"],
         )
         for path, module in modules(whole[_MODEL])
-        if isinstance(module, eqx.nn.SpectralNorm) and whole[_STATE] is not None
+        if isinstance(module, eqx.nn.SpectralNorm) and (path, "u") in vectors
     )
 
 

@@ -15,8 +15,8 @@ from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
-from agnostic_rand_jax.equinox_inventory import Whole, modules, named_arrays
-from agnostic_rand_jax.inventory import Path, followed
+from agnostic_rand_jax.equinox_inventory import Whole, module_names, modules, named_arrays
+from agnostic_rand_jax.inventory import DistinctNames, Path, followed
 from agnostic_rand_jax.taps import tapped
 
 # 1 - momentum**counter is 1 from here on, in float64 too, unless the momentum is above 0.99999997.
@@ -37,6 +37,10 @@ class EquinoxModel:
         self._forward = forward
         self._stateful = whole[1] is not None
         self._name = type(whole[0]).__name__
+        # Of the module as it was declared: JAX sorts the entries of dictionaries.
+        self._names = module_names(whole[0])
+        parts = jax.tree.leaves(whole[0], is_leaf=_is_index)
+        self._needs_state = any(_is_index(part) for part in parts)
         norms = [m for _, m in modules(whole[0]) if isinstance(m, eqx.nn.BatchNorm)]
         self._axis = norms[0].axis_name if norms else None
 
@@ -48,7 +52,8 @@ class EquinoxModel:
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs in inference mode, with a tap on each part."""
         model, state = self.tree.filled(values)
-        return self._call(_with_taps(eqx.nn.inference_mode(model)), state, all_inputs(values, inputs), None)[0]
+        model = _with_taps(eqx.nn.inference_mode(model), self._names)
+        return self._call(model, state, all_inputs(values, inputs), None)[0]
 
     def estimated(self, values: Values, inputs: Array, owners: Iterable[Path]) -> Values:
         """The statistics that the parts at these paths take from `inputs`, while they normalize by them.
@@ -106,6 +111,14 @@ class EquinoxModel:
         takes_key = "key" in inspect.signature(type(model).__call__).parameters
         keys = jax.random.split(key, len(jax.tree.leaves(inputs)[0])) if key is not None and takes_key else None
 
+        if not self._stateful and self._needs_state:
+            raise ModelError(
+                f"the model {self._name}",
+                expected="a stateful module beside its state, as equinox.nn.make_with_state returns them",
+                received="the module alone",
+                fix="Pass (model, state) as the model.",
+            )
+
         def one(x: Any, own: Array | None) -> Any:
             extra = {} if own is None else {"key": own}
             if not self._stateful:
@@ -141,6 +154,10 @@ def settled(whole: Whole) -> Whole:
     return model, state
 
 
+def _is_index(node: Any) -> bool:
+    return isinstance(node, eqx.nn.StateIndex)
+
+
 def _part(path: Path, model: Any) -> Any:
     return followed(model, path)
 
@@ -162,10 +179,10 @@ class _Tap(eqx.Module):
         return getattr(object.__getattribute__(self, "tapped_module"), name)
 
 
-def _with_taps(model: Any) -> Any:
+def _with_taps(model: Any, names: DistinctNames) -> Any:
     paths = [path for path, part in modules(model) if path and callable(part)]
     # The innermost first: around a module that is tapped already another tap fits.
     for path in sorted(paths, key=len, reverse=True):
-        name = ".".join(map(str, path))
+        name = names.of(path, "")
         model = eqx.tree_at(partial(_part, path), model, replace_fn=partial(_Tap, tapped_name=name))
     return model

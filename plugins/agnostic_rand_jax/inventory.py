@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import jax
@@ -37,6 +37,43 @@ class Leaf:
     parameter: Parameter
     statistic: bool = False
     aliases: tuple[str, ...] = ()
+
+
+class DistinctNames:
+    """A name for each place; one that another place has already is numbered.
+
+    Names of nested places are paths, and a part of a path may hold what joins the parts.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[Hashable, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, place: Hashable, name: str) -> str:
+        """The name of a place, which is `name` if it is the first to have it."""
+        if place not in self._names:
+            candidate, number = name, 0
+            while candidate in self._taken:
+                number += 1
+                candidate = f"{name}_{number}"
+            self._taken.add(candidate)
+            self._names[place] = candidate
+        return self._names[place]
+
+
+def with_distinct_parameters(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:
+    """The arrays, of which no two have one name in one layer."""
+    names: dict[str, DistinctNames] = {}
+    return tuple(
+        replace(
+            leaf,
+            parameter=replace(
+                leaf.parameter,
+                name=names.setdefault(leaf.layer, DistinctNames()).of(leaf.key, leaf.parameter.name),
+            ),
+        )
+        for leaf in leaves
+    )
 
 
 def layers_of(leaves: Iterable[Leaf]) -> tuple[Layer, ...]:

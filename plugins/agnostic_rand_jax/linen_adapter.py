@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,30 +14,15 @@ from flax import linen
 from agnostic_rand.adapters import Array, HostArray, OpenRequest, TrainingStep, joined
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
-from agnostic_rand_jax.arrays import host_copy, is_inexact, is_parameter_like, placed
+from agnostic_rand_jax.arrays import host_copy, placed
 from agnostic_rand_jax.calling import called
 from agnostic_rand_jax.compiled import Outputs, Values
-from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
-from agnostic_rand_jax.inventory import Leaf, Path, child, declared_rank, described
+from agnostic_rand_jax.inventory import declared_rank
 from agnostic_rand_jax.layer_gradient import LayerGradients
+from agnostic_rand_jax.linen_inventory import PARAMETERS, entry_at, leaf_of, named_arrays, names_at, spectral_links
 from agnostic_rand_jax.linen_model import LinenModel, Modules, recorded
 from agnostic_rand_jax.modes import mode_arguments
-from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.training import TrainingFunction, key_of
-from agnostic_rand_jax.tree import ArrayTree
-
-_PARAMETERS, _STATISTICS = "params", "batch_stats"
-
-# Where no call was traced, the types that Linen's own names tell: Dense_0, Conv_1, ...
-_ASSUMED: dict[str, linen.Module] = {
-    "Dense": linen.Dense(0),
-    "Conv": linen.Conv(0, 0),
-    "BatchNorm": linen.BatchNorm(),
-    "LayerNorm": linen.LayerNorm(),
-    "GroupNorm": linen.GroupNorm(),
-    "RMSNorm": linen.RMSNorm(),
-    "Embed": linen.Embed(0, 0),
-}
 
 
 class LinenAdapter(LayerGradients, ImmutableAdapter):
@@ -48,10 +33,11 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
     `forward=lambda model, x: model[0].apply(model[1], x, dropout=False)`, say.
 
     The types of the submodules, and with them the roles of the parameters, are seen in a traced
-    call. Without example inputs they are taken from the names that Linen gives.
+    call. Without example inputs they are taken from the names that Linen gives; where these do not
+    tell them there is no copy to randomize.
 
     Args:
-        model: The module and its variables, with a collection `"params"`.
+        model: The module, or its bound `apply`, and its variables, with a collection `"params"`.
         request: What it is opened with, such as `forward((module, variables), inputs) -> outputs`.
 
     Raises:
@@ -60,20 +46,21 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
 
     def __init__(
         self,
-        model: tuple[linen.Module, Mapping[str, Any]],
+        model: tuple[Any, Mapping[str, Any]],
         request: OpenRequest,
     ) -> None:
-        module, variables = model
-        self._tree = ArrayTree(variables, _takes)
-        if not any(path[0] == _PARAMETERS for path in self._tree.paths.values()):
+        first, variables = model
+        self._tree = named_arrays(variables)
+        self._first = first
+        self._linen = LinenModel(first, self._tree, request.forward)
+        module = self._module = self._linen.module
+        if not any(path[0] == PARAMETERS for path in self._tree.paths.values()):
             raise ModelError(
                 f"the variables of {type(module).__name__}",
                 expected="a mapping with parameters in the collection 'params'",
                 received=f"the collections {', '.join(map(repr, variables)) or '(none)'}",
                 fix="Pass (module, {'params': params}), with 'batch_stats' where the module has them.",
             )
-        self._linen = LinenModel(module, self._tree, request.forward)
-        self._module = module
         self._example: Any = None
         values = self._tree.values(variables)
         jaxpr = None
@@ -86,11 +73,29 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
                 jaxpr = traced(self._linen.outputs, values, request, type(module).__name__)
         paths = self._tree.paths
         declared = sorted(paths, key=lambda key: declared_rank(variables, paths[key]))
-        names = {key: _names(variables, paths[key]) for key in declared}
+        names = {key: names_at(variables, paths[key]) for key in declared}
         nested = any(len(parts) > 2 for parts in names.values())
-        leaves = [_leaf(module, key, names[key], values[key], modules, nested) for key in declared]
+        entries = [entry_at(module, key, names[key], values[key], modules) for key in declared]
+        leaves = [leaf_of(entry, self._linen.names, nested=nested) for entry in entries]
+        self._untold = sorted({entry.owner for entry in entries if entry.untold}) if jaxpr is None else []
         super().__init__(leaves, self._linen.outputs, jaxpr, model, values)
-        self._spectral = _spectral_links(names, leaves)
+        self._spectral = spectral_links(names, leaves)
+
+    def clone(self) -> Self:
+        """An adapter with weights of its own.
+
+        Raises:
+            ModelError: What the weights do, and so how they are drawn, is not known.
+        """
+        if self._untold:
+            raise ModelError(
+                f"the layers {', '.join(repr('/'.join(owner)) for owner in self._untold[:6])} "
+                f"of {type(self._module).__name__}",
+                expected="layers of known types, which a traced call or Linen's own names (Dense_0) show",
+                received="no example inputs, and names that do not tell the types",
+                fix="Pass a small batch, such as randomize(model, seed=0, example_inputs=x[:1]).",
+            )
+        return super().clone()
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """The layer's part of `module.init`, on inputs like the example.
@@ -104,7 +109,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         flags = mode_arguments(self._module, example)
         initialize = self._compiled.function("init", lambda: partial(self._module.init, **flags))  # type: ignore[arg-type]
         key = key_of(seed)
-        fresh = dict(called(partial(initialize, {_PARAMETERS: key, "dropout": key}), example))
+        fresh = dict(called(partial(initialize, {PARAMETERS: key, "dropout": key}), example))
         found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(fresh)[0]}
         parameters = {name: key for name, key in held.items() if not self._leaves[key].statistic}
         return {name: host_copy(found[key]) for name, key in parameters.items() if key in found}
@@ -130,60 +135,10 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         return reachable_step
 
     def _built(self, values: Values) -> tuple[linen.Module, Any]:
-        return self._module, self._tree.filled(values)
+        return self._first, self._tree.filled(values)
 
     def _tapped(self) -> Outputs:
         return self._linen.tapped
 
     def _training(self) -> TrainingFunction:
         return self._linen.trained
-
-
-def _takes(path: Path, leaf: Any) -> bool:
-    collection = path[0] if path else None
-    return (collection == _PARAMETERS and is_parameter_like(leaf)) or (
-        collection == _STATISTICS and is_inexact(leaf)
-    )
-
-
-def _leaf(
-    root: linen.Module, key: str, names: tuple[str, ...], array: jax.Array, modules: Modules, nested: bool
-) -> Leaf:
-    owner, name = names[1:-1], names[-1]
-    if isinstance(modules.get(owner), linen.SpectralNorm):
-        # What is kept of a kernel names it, and belongs to the layer that has it.
-        *inside, kernel, kind = name.split("/")
-        owner, name = (*owner[:-1], *inside), f"{kernel}/{kind}"
-    module = root if not owner else modules.get(owner, _ASSUMED.get(owner[-1].rpartition("_")[0]))
-    statistic = names[0] == _STATISTICS
-    parameter = described(name, array, statistic_meaning(name) if statistic else meaning(module, name, array.ndim))
-    if not owner and nested:
-        return Leaf(key, name, "param", parameter, statistic)
-    kind = type(module).__name__ if module is not None else "Module"
-    return Leaf(key, "/".join(owner) or kind, kind, parameter, statistic)
-
-
-def _spectral_links(names: Mapping[str, tuple[str, ...]], leaves: Sequence[Leaf]) -> tuple[SpectralLink, ...]:
-    key_at = {(leaf.layer, leaf.parameter.name): leaf.key for leaf in leaves}
-    return tuple(
-        SpectralLink(
-            key_at[leaf.layer, leaf.parameter.name.removesuffix("/u")],
-            rows=False,
-            right=leaf.key,
-            value=key_at[leaf.layer, leaf.parameter.name.removesuffix("u") + "sigma"],
-        )
-        for leaf in leaves
-        if leaf.statistic and names[leaf.key][-1] != leaf.parameter.name and leaf.parameter.name.endswith("/u")
-    )
-
-
-def _names(variables: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """The path as names; what lies inside a box of metadata around an array is left out."""
-    names: list[str] = []
-    node: Any = variables
-    for part in path:
-        if not isinstance(node, Mapping):
-            break
-        names.append(str(part))
-        node = child(node, part)
-    return tuple(names)

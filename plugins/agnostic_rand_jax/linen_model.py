@@ -17,11 +17,12 @@ from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
-from agnostic_rand_jax.inventory import Path
+from agnostic_rand_jax.inventory import DistinctNames, Path
 from agnostic_rand_jax.modes import mode_arguments, trains
 from agnostic_rand_jax.taps import tapped
 from agnostic_rand_jax.tree import ArrayTree
 
+Context: TypeAlias = linen.module.InterceptorContext
 Modules: TypeAlias = dict[Path, linen.Module]
 
 
@@ -29,15 +30,21 @@ class LinenModel:
     """A module and the shape of its variables; it holds none of their parameters and statistics.
 
     Args:
-        module: The module.
+        first: The module, or its bound `apply`: what stands beside the variables in the caller's pair.
         tree: The shape of its variables.
-        forward: `forward((module, variables), inputs) -> outputs`, or `None` for
+        forward: `forward((first, variables), inputs) -> outputs`, or `None` for
             `module.apply(variables, inputs)`.
+
+    Attributes:
+        module: The module.
+        names: By path, the names of its submodules.
     """
 
-    def __init__(self, module: linen.Module, tree: ArrayTree, forward: Forward | None) -> None:
+    def __init__(self, first: Any, tree: ArrayTree, forward: Forward | None) -> None:
         self.forward = forward
-        self._module = module
+        self.module: linen.Module = first if isinstance(first, linen.Module) else first.__self__
+        self.names = DistinctNames()
+        self._first = first
         self._tree = tree
         self._key_at = {path: key for key, path in tree.paths.items()}
 
@@ -45,26 +52,33 @@ class LinenModel:
         """The outputs, in the mode in which the module is called."""
         variables = self._tree.filled(values)
         taken = all_inputs(values, inputs)
-        name = type(self._module).__name__
+        name = type(self.module).__name__
         try:
             if self.forward is None:
-                made = called(partial(self._module.apply, variables), taken, **mode_arguments(self._module, taken))
+                made = called(partial(self.module.apply, variables), taken, **mode_arguments(self.module, taken))
             else:
-                made = self.forward((self._module, variables), taken)
+                made = self.forward((self._first, variables), taken)
         except (InvalidRngError, ModifyScopeVariableError) as error:
             # Dropout asks for a key, and batch normalization for leave to change its statistics.
             sign = f"{type(error).__name__}: {error}"
-            raise trains(name, sign, "lambda model, x: model[0].apply(model[1], x, train=False)") from error
+            apply = "model[0].apply" if self._first is self.module else "model[0]"
+            raise trains(name, sign, f"lambda model, x: {apply}(model[1], x, train=False)") from error
         return as_outputs(made, name)
 
     def tapped(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs, with a tap on each submodule."""
-        with linen.intercept_methods(_with_tap):
+
+        def with_tap(call: Callable[..., Any], args: Any, kwargs: Any, context: Context) -> Any:
+            outputs = call(*args, **kwargs)
+            path = context.module.path
+            return tapped(outputs, self._name(path)) if path and context.method_name == "__call__" else outputs
+
+        with linen.intercept_methods(with_tap):
             return self.outputs(values, inputs)
 
     def estimated(self, values: Values, inputs: Array, layers: Collection[str]) -> Values:
         """The statistics that these layers take from `inputs`, while they normalize by them."""
-        mode = _BatchMode(layers)
+        mode = _BatchMode(lambda path: self._name(path) in layers)
         with linen.intercept_methods(mode):
             self.outputs(values, inputs)
         return self._statistics(mode)
@@ -75,10 +89,13 @@ class LinenModel:
         Batch normalization and dropout act as in training whatever flags the module is called
         with; dropout inside attention follows its own flag.
         """
-        mode = _BatchMode(None, key)
+        mode = _BatchMode(lambda _: True, key)
         with linen.intercept_methods(mode):
             outputs = self.outputs(values, inputs)
         return outputs, self._statistics(mode)
+
+    def _name(self, path: Path) -> str:
+        return self.names.of(path, "/".join(map(str, path)))
 
     def _statistics(self, mode: _BatchMode) -> Values:
         return {self._key_at[("batch_stats", *path)]: value for path, value in mode.statistics.items()}
@@ -94,7 +111,7 @@ class LinenModel:
             yield
         except jax.errors.UnexpectedTracerError as error:
             raise ModelError(
-                f"the batch statistics of {type(self._module).__name__}",
+                f"the batch statistics of {type(self.module).__name__}",
                 expected="normalization layers outside of nn.scan, nn.remat and nn.jit",
                 received="one inside, whose statistics cannot be seen",
                 fix="Use statistics='reset' or 'keep', and train the model with your own loop.",
@@ -106,7 +123,7 @@ def recorded() -> Iterator[Modules]:
     """Note by its path each module that is called meanwhile."""
     modules: Modules = {}
 
-    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: Context) -> Any:
         modules.setdefault(context.module.path, context.module)
         return call(*args, **kwargs)
 
@@ -114,34 +131,26 @@ def recorded() -> Iterator[Modules]:
         yield modules
 
 
-def _with_tap(call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
-    outputs = call(*args, **kwargs)
-    path = context.module.path
-    return tapped(outputs, "/".join(path)) if path and context.method_name == "__call__" else outputs
-
-
 class _BatchMode:
     """Lets normalization layers normalize by the batch, and keeps what their statistics become.
 
     Args:
-        layers: The layers that do so, or `None` for all.
+        chosen: Says by its path whether a layer does so.
         key: Where dropout takes its randomness; `None` leaves it off, and lets statistics become the
             batch's own.
     """
 
-    def __init__(self, layers: Collection[str] | None, key: Array | None = None) -> None:
-        self._layers = layers
+    def __init__(self, chosen: Callable[[Path], bool], key: Array | None = None) -> None:
+        self._chosen = chosen
         self._key = key
         self._drops = 0
         self.statistics: dict[Path, jax.Array] = {}
 
-    def __call__(
-        self, call: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext
-    ) -> Any:
+    def __call__(self, call: Callable[..., Any], args: Any, kwargs: Any, context: Context) -> Any:
         module = context.module
         if context.method_name == "__call__":
             if isinstance(module, linen.BatchNorm):
-                if self._layers is None or "/".join(module.path) in self._layers:
+                if self._chosen(module.path):
                     return self._normalized(module, args[0] if args else kwargs["x"])
             elif isinstance(module, linen.Dropout) and self._key is not None and module.rate > 0:
                 return self._dropped(module, args[0] if args else kwargs["inputs"], self._key)

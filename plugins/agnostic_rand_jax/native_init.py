@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand_jax.arrays import host_copy
@@ -45,4 +46,4 @@ def same_shaped(fresh: Mapping[str, Any], held: Mapping[str, jax.Array]) -> dict
 
 
 def _holds_arrays(value: Any) -> bool:
-    return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
+    return any(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(value))

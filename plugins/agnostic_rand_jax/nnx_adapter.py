@@ -28,7 +28,8 @@ class NnxAdapter(LayerGradients, JaxAdapter):
     Calls are made on a copy in evaluation mode (`deterministic` and `use_running_average` set, and told
     by flags of the usual names, such as `train`, where the module's call takes them), so that neither
     modes, counters of random streams nor running statistics of the module change. A module that trains
-    in spite of that is refused.
+    in spite of that is refused. Weights are floating-point variables of every type but NNX's own for
+    other things (running statistics, caches, intermediates, random streams).
 
     Args:
         model: The module.

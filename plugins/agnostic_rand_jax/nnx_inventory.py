@@ -12,9 +12,11 @@ from flax import nnx
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.arrays import is_inexact, is_parameter_like
 from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
-from agnostic_rand_jax.inventory import Leaf, Path, child, declared_rank, described, followed
+from agnostic_rand_jax.inventory import DistinctNames, Leaf, Path, child, declared_rank, described, followed
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.tree import ArrayTree
+
+_NO_WEIGHTS = (nnx.RngState, nnx.Cache, nnx.Intermediate, nnx.OptState)
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ def named_arrays(state: Any) -> ArrayTree:
 
     def takes(path: Path, leaf: Any) -> bool:
         variable = variables.get(_of_variable(path)[0])
-        if isinstance(variable, nnx.BatchStat):
-            return is_inexact(leaf)
-        return isinstance(variable, nnx.Param) and is_parameter_like(leaf)
+        if isinstance(variable, nnx.Param):
+            return is_parameter_like(leaf)
+        # A user's own type of variable may hold weights as well.
+        return isinstance(variable, nnx.Variable) and not isinstance(variable, _NO_WEIGHTS) and is_inexact(leaf)
 
     return ArrayTree(state, takes)
 
@@ -87,6 +90,7 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
         ModelError: There is no parameter.
     """
     placed = slots(module, paths)
+    names = _layer_names(module)
     nested = sum(1 for _, part in nnx.iter_modules(module) if not is_container(part)) > 1
     twins = nnx.find_duplicates(module)
     ranked: list[tuple[tuple[int, ...], Leaf]] = []
@@ -101,7 +105,10 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
         inner = followed(module, places[0][:-1]) if isinstance(owner, nnx.SpectralNorm) else owner
         found = statistic_meaning(name) if statistic else meaning(inner, str(places[0][-1]), array.ndim)
         bare = owner is module and nested
-        layer = name if bare else ".".join(map(str, owner_path)) or type(module).__name__
+        if bare:
+            layer = names.of(("array", path), name)
+        else:
+            layer = names.of(owner_path, ".".join(map(str, owner_path)) or type(module).__name__)
         kind = type(placed[key].variable).__name__ if bare else type(owner).__name__
         if not bare:
             owners[layer] = owner_path
@@ -111,7 +118,7 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
     if all(leaf.statistic for _, leaf in ranked):
         raise ModelError(
             f"the model {type(module).__name__}",
-            expected="at least one nnx.Param with an array of numbers",
+            expected="at least one nnx.Param, or variable of a type of your own, with an array of numbers",
             received="a module without parameters",
             fix="Pass the module that holds the trained weights.",
         )
@@ -121,17 +128,31 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
 
 def part_names(module: nnx.Module) -> dict[Any, str]:
     """By the path that NNX finds first, each part's name: the place where it was declared first."""
-    twins = nnx.find_duplicates(module)
-    names: dict[Any, str] = {}
-    for path, _ in nnx.iter_modules(module):
-        places: list[Path] = _places(_named(path), twins)
-        names[path] = ".".join(map(str, min(places, key=lambda place: declared_rank(module, place))))
-    return names
+    names = _layer_names(module)
+    return {path: names.of(place, "") if place else "" for path, place in _first_places(module).items()}
 
 
 def is_container(part: Any) -> bool:
     """Whether a module only holds others."""
     return isinstance(part, nnx.List | nnx.Dict)
+
+
+def _layer_names(module: nnx.Module) -> DistinctNames:
+    """By the place where it was declared first, the name of each part."""
+    names = DistinctNames()
+    for place in sorted(_first_places(module).values(), key=lambda place: declared_rank(module, place)):
+        if place:
+            names.of(place, ".".join(map(str, place)))
+    return names
+
+
+def _first_places(module: nnx.Module) -> dict[Any, Path]:
+    """By the path that NNX finds first, the place where each part was declared first."""
+    twins = nnx.find_duplicates(module)
+    return {
+        path: min(_places(_named(path), twins), key=lambda place: declared_rank(module, place))
+        for path, _ in nnx.iter_modules(module)
+    }
 
 
 def _of_variable(path: Path) -> tuple[Path, Path]:

@@ -20,28 +20,48 @@ class ArrayTree:
     Args:
         tree: Any pytree.
         takes: `takes(path, leaf)` says whether a leaf is known by name.
+        ties: Whether an array that stands at this path and at others is one array, under the name that
+            it has first.
 
     Attributes:
-        paths: By name, the path of each array.
+        paths: By name, the path of each array; of a tied one the first.
+        names: By path, the name; tied arrays have one.
     """
 
-    def __init__(self, tree: Any, takes: Callable[[Path, Any], bool]) -> None:
+    def __init__(
+        self,
+        tree: Any,
+        takes: Callable[[Path, Any], bool],
+        *,
+        ties: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
         found, self._structure = jax.tree_util.tree_flatten_with_path(tree)
         self.paths: dict[str, Path] = {}
+        self.names: dict[Path, str] = {}
         self._names: list[str | None] = []
         self._others: list[Any] = []
+        tied: dict[int, str] = {}
         for keys, leaf in found:
             path = plain_path(keys)
             name = jax.tree_util.keystr(keys) if takes(path, leaf) else None
             if name is not None:
-                self.paths[name] = path
+                name = tied.setdefault(id(leaf), name) if ties(path) else name
+                self.paths.setdefault(name, path)
+                self.names[path] = name
             self._names.append(name)
             self._others.append(None if name is not None else leaf)
 
     def values(self, tree: Any) -> Values:
         """The named arrays of a tree of this shape."""
-        leaves = jax.tree.leaves(tree)
-        return {name: strong(leaf) for name, leaf in zip(self._names, leaves, strict=True) if name is not None}
+        values: Values = {}
+        for name, leaf in zip(self._names, jax.tree.leaves(tree), strict=True):
+            if name is not None and name not in values:
+                values[name] = strong(leaf)
+        return values
+
+    def other_paths(self, name: str) -> tuple[Path, ...]:
+        """Where a tied array stands besides its first path."""
+        return tuple(path for path, own in self.names.items() if own == name and path != self.paths[name])
 
     def filled(self, values: Values) -> Any:
         """The tree with these arrays."""

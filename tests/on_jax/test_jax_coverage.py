@@ -15,6 +15,7 @@ from flax import linen as nn
 from flax import nnx
 
 import agnostic_rand as ar
+from agnostic_rand.errors import ModelError, WeightsError
 from agnostic_rand_jax import jax_model
 
 
@@ -145,8 +146,34 @@ def test_linen_roles_without_a_traced_call_come_from_linens_names():
     assert found["Conv_0/kernel"].axes == ("h", "w", "in", "out")
     assert found["Dense_0/kernel"].axes == ("in", "out")
     assert found["BatchNorm_0/scale"].role == "scale"
-    unknown = entries(ar.adapt(zoo.MODELS["linen_mlp"][0]()))["zz_hidden/kernel"]
+
+
+def test_a_linen_model_whose_names_tell_no_roles_is_not_copied_without_an_example():
+    model = zoo.MODELS["linen_mlp"][0]()
+    unknown = entries(ar.adapt(model))["zz_hidden/kernel"]
     assert (unknown.role, unknown.axes) == ("other", None)
+    with pytest.raises(ModelError, match=r"'aa_head', 'zz_hidden' of Mlp.*example_inputs=x"):
+        ar.FullRandomization().randomize(model, seed=0)
+    assert ar.FullRandomization().randomize(zoo.MODELS["linen_cnn"][0](), seed=0)
+
+
+def test_linen_spectral_normalization_is_known_by_its_names():
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.SpectralNorm(nn.Dense(5), name="normed")(x, update_stats=False)
+            return nn.Dense(3)(x)
+
+    model = zoo.linen_pair(Normed(), zoo.VECTORS)
+    found = [ar.adapt(model), ar.adapt(model, example_inputs=zoo.VECTORS[:1])]
+    assert [[s.name for s in adapter.layers()[0].statistics] for adapter in found] == [
+        ["kernel/sigma", "kernel/u"]
+    ] * 2
+    kernel = np.asarray(zoo.RNG.standard_normal((6, 5)), np.float32)
+    for adapter in found:
+        adapter.write("Dense_0", {"kernel": kernel})
+        largest = np.linalg.svd(kernel)[1][0]
+        np.testing.assert_allclose(adapter.read("Dense_0")["kernel/sigma"], largest, rtol=1e-3)
 
 
 def test_boxes_of_metadata_are_looked_through():
@@ -184,13 +211,58 @@ def test_bare_roles_are_those_that_were_given():
     assert found["body/b"].role == "other"
 
 
-def test_equinox_numpy_arrays_and_initial_states_are_no_parameters():
+def test_equinox_numpy_weights_are_parameters_and_initial_states_are_none():
     class Model(eqx.Module):
         table: np.ndarray
+        count: np.ndarray
         linear: eqx.nn.Linear
         norm: eqx.nn.BatchNorm
 
-    whole = Model(np.ones(3), eqx.nn.Linear(6, 2, key=zoo.KEY), eqx.nn.BatchNorm(2, "batch", mode="batch"))
-    layers = {layer.name: layer for layer in ar.adapt(whole).layers()}
-    assert set(layers) == {"linear", "norm"}
+    linear = eqx.nn.Linear(6, 2, key=zoo.KEY)
+    # As weights are ported from another framework.
+    linear = eqx.tree_at(lambda part: part.weight, linear, np.asarray(linear.weight))
+    whole = Model(np.ones(3), np.arange(3), linear, eqx.nn.BatchNorm(2, "batch", mode="batch"))
+    adapter = ar.adapt(whole)
+    layers = {layer.name: layer for layer in adapter.layers()}
+    assert set(layers) == {"table", "linear", "norm"}
     assert not layers["norm"].statistics
+    assert [(p.name, p.role) for p in layers["linear"].parameters] == [("weight", "kernel"), ("bias", "bias")]
+    adapter.write("linear", {"weight": np.full((2, 6), 3, np.float32)})
+    assert (np.asarray(adapter.native.linear.weight) == 3).all()
+    assert isinstance(whole.linear.weight, np.ndarray)
+
+
+def test_nnx_variables_of_a_users_own_type_are_parameters():
+    class Own(nnx.Variable):
+        pass
+
+    class Model(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.w = Own(jnp.ones((6, 6)))
+            self.steps = Own(jnp.array(3))
+            self.kept = nnx.Cache(jnp.ones(3))
+            self.seen = nnx.Intermediate(jnp.ones(3))
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+            self.head = nnx.Linear(6, 3, rngs=rngs)
+
+        def __call__(self, x):
+            return self.head(nnx.relu(x @ self.w[...]))
+
+    layers = ar.adapt(Model(), example_inputs=zoo.VECTORS[:1]).layers()
+    assert [(layer.name, layer.kind, layer.size) for layer in layers] == [("w", "Own", 36), ("head", "Linear", 21)]
+
+
+def test_integers_beside_floating_arrays_are_no_parameters_unless_they_are_quantized_weights():
+    def apply(p, x):
+        return x @ p["a"]["w"] + p["a"]["n"]
+
+    counted = {"a": {"w": jnp.ones((6, 3)), "n": jnp.array(3, jnp.int32)}}
+    assert [p.name for p in ar.adapt((apply, counted)).layers()[0].parameters] == ["w"]
+    other = ar.FullRandomization().randomize((apply, counted), seed=0)[1]
+    assert int(other["a"]["n"]) == 3
+    quantized = {"a": {"w": jnp.ones((6, 3), jnp.int8), "n": jnp.ones(3)}}
+    for params in (quantized, {"a": {"w": jnp.ones((6, 3), jnp.int32), "n": jnp.array(1)}}):
+        assert {p.name for p in ar.adapt((apply, params)).layers()[0].parameters} == {"w", "n"}
+        with pytest.raises(WeightsError, match="quantized"):
+            ar.FullRandomization().randomize((apply, params), seed=0)
