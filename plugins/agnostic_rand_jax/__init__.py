@@ -1,8 +1,8 @@
 """The JAX backend of agnostic_rand: Flax NNX, Flax Linen, Equinox, and bare `(apply, params)` pairs.
 
-It claims an `nnx.Module`, a tuple `(linen module, variables)`, an `equinox.Module`, a tuple
-`(equinox module, equinox.nn.State)`, a tuple `(apply, params)`, and what `jax_model` returns. This
-module imports no framework; the adapter is loaded when a model is opened.
+It claims an `nnx.Module`, a tuple `(linen module, variables)` or `(linen module.apply, variables)`, an
+`equinox.Module`, a tuple `(equinox module, equinox.nn.State)`, a tuple `(apply, params)`, and what
+`jax_model` returns. This module imports no framework; the adapter is loaded when a model is opened.
 """
 
 from __future__ import annotations
@@ -51,11 +51,24 @@ def _recognized_pair(pair: tuple[Any, ...]) -> tuple[type, Any] | None:
     linen, equinox = sys.modules.get("flax.linen"), sys.modules.get("equinox")
     if linen is not None and isinstance(pair[0], linen.Module):
         return (tuple, _open_linen) if isinstance(pair[1], Mapping) else None
+    if (
+        linen is not None
+        and _is_bound_apply(pair[0], linen)
+        and isinstance(pair[1], Mapping)
+        and "params" in pair[1]
+    ):
+        return tuple, _open_linen
     if equinox is not None and isinstance(pair[1], equinox.nn.State):
         return (tuple, _open_equinox) if isinstance(pair[0], equinox.Module) else None
     if callable(pair[0]) and not callable(pair[1]) and _has_arrays(pair[1]):
         return tuple, _open_bare
     return None
+
+
+def _is_bound_apply(function: Any, linen: Any) -> bool:
+    """Whether it is the `apply` of a Linen module, as a `TrainState` keeps it."""
+    owner = getattr(function, "__self__", None)
+    return isinstance(owner, linen.Module) and getattr(function, "__name__", None) == "apply"
 
 
 def _has_arrays(tree: Any) -> bool:

@@ -16,7 +16,7 @@ from jax.extend import core
 
 from agnostic_rand_jax.dimensions import Labels
 from agnostic_rand_jax.inventory import UNKNOWN, Meaning
-from agnostic_rand_jax.normalization import normalized
+from agnostic_rand_jax.normalization import normalized, shown
 from agnostic_rand_jax.program import Program, Step, bodies, flattened
 from agnostic_rand_jax.provenance import CONSTANT, DATA, Source, Value, carried, parameter, plain, slice_of
 
@@ -91,7 +91,7 @@ class _Search:
                 self._note(taken[0].source, UNKNOWN)
                 return [DATA]
         made = carried(step, taken[0]) if taken else None
-        return [made if made is not None else normalized(step.name, taken)] * len(step.outputs)
+        return [made if made is not None else self._normalized(step.name, taken)] * len(step.outputs)
 
     def _contraction(self, step: Step, taken: list[Value]) -> Value:
         contracted, batched = step.params["dimension_numbers"]
@@ -140,9 +140,12 @@ class _Search:
                     return replace(other, learned=True, scale=own.source)
         if operation == "add" and first.kind == second.kind == "product" and first.labels == second.labels:
             return first
+        return self._normalized(operation, taken)
+
+    def _normalized(self, operation: str, taken: list[Value]) -> Value:
         made = normalized(operation, taken)
-        if made.scale is not None:
-            self._note(made.scale, ("scale", None))
+        for source, meaning in shown(operation, taken, made):
+            self._note(source, meaning)
         return made
 
     def _scan(self, step: Step, taken: list[Value]) -> list[Value]:

@@ -40,6 +40,9 @@ class Value:
         labels: For each dimension, those of the parameter that it stands for; of a product, axes.
         kind: What it is to a layer.
         scale: The parameter that an `"inverse"` was multiplied by.
+        variance: The parameter under the root in a `"raised"`, a `"root"`, an `"inverse"` or a
+            `"normalized"`.
+        mean: The parameter that was subtracted from the data.
     """
 
     data: bool = False
@@ -48,6 +51,8 @@ class Value:
     labels: Labels = ()
     kind: Kind | None = None
     scale: Source | None = None
+    variance: Source | None = None
+    mean: Source | None = None
 
     @property
     def fixed(self) -> bool:
@@ -78,7 +83,7 @@ def slice_of(value: Value) -> Value:
 
 def carried(step: Step, value: Value) -> Value | None:
     """The value in the shape and type that the step gives it; `None` where it becomes another one."""
-    if value.source is None and value.kind is None:
+    if value.source is None and value.kind is None and value.mean is None:
         return None
     labels = moved(step, value.labels or unlabelled(step))
     if labels is None:

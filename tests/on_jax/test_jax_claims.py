@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
+import zoo_equinox
 import zoo_linen
 from flax import nnx
 
@@ -55,6 +57,25 @@ def test_other_objects_are_left_to_others(model):
 def test_a_linen_module_without_its_variables_is_claimed_by_nobody():
     with pytest.raises(BackendError, match="jax"):
         ar.adapt(zoo_linen.Mlp())
+
+
+def test_the_bound_apply_of_a_linen_module_is_opened_as_linen():
+    module, variables = zoo.MODELS["linen_cnn"][0]()
+    pair, inputs = (module.apply, variables), zoo.IMAGES
+    adapter = ar.adapt(pair, example_inputs=inputs[:1])
+    assert adapter.layers() == ar.adapt((module, variables), example_inputs=inputs[:1]).layers()
+    told = ar.adapt(pair, forward=lambda model, x: 2 * model[0](model[1], x), example_inputs=inputs[:1])
+    x = adapter.asarray(inputs)
+    np.testing.assert_allclose(told.predict(x), 2 * adapter.predict(x), rtol=1e-5)
+    other = ar.FullRandomization().randomize(pair, seed=0, example_inputs=inputs[:1])
+    assert other[0] == module.apply
+    assert other[0](other[1], inputs).shape == (6, 4)
+
+
+def test_a_stateful_equinox_module_without_its_state_is_refused_with_what_to_pass():
+    model, _ = eqx.nn.make_with_state(zoo_equinox.NormedCnn)(zoo.KEY)
+    with pytest.raises(ModelError, match=r"Pass \(model, state\)"):
+        ar.adapt(model, example_inputs=zoo.CHANNELS_FIRST[:1])
 
 
 def test_linen_variables_without_the_collection_params_are_refused_with_the_fix():

@@ -219,13 +219,67 @@ def test_written_out_normalizations_show_scale_and_shift():
         assert shown(apply, ones(g=(6,), s=(6,)), X) == {"g": ("scale", None), "s": ("shift", None)}
 
 
-def test_a_running_mean_times_the_inverse_root_is_no_scale():
-    def apply(p, x):
-        inverse = jax.lax.rsqrt(p["layer"]["variance"] + 1e-5) * p["layer"]["g"]
-        return x * inverse + (p["layer"]["s"] - p["layer"]["mean"] * inverse)
+def merged(p, x):
+    inverse = jax.lax.rsqrt(p["v"] + 1e-5) * p["g"]
+    return x * inverse + (p["s"] - p["m"] * inverse)
 
-    found = shown(apply, ones(variance=(6,), g=(6,), s=(6,), mean=(6,)), X)
-    assert found == {"variance": UNKNOWN, "g": ("scale", None), "s": UNKNOWN, "mean": UNKNOWN}
+
+def separate(p, x):
+    return (x - p["m"]) / jnp.sqrt(p["v"] + 1e-5) * p["g"] + p["s"]
+
+
+def scaled_first(p, x):
+    return (x - p["m"]) * (jax.lax.rsqrt(p["v"] + 1e-5) * p["g"]) + p["s"]
+
+
+def on_channels(p, x):
+    wide = {name: array.reshape(1, 3, 1, 1) for name, array in p.items()}
+    return separate(wide, jnp.moveaxis(x, -1, 1)).mean((2, 3))
+
+
+RUNNING = {
+    "merged": (merged, 6, X),
+    "quotient": (separate, 6, X),
+    "scaled_first": (scaled_first, 6, X),
+    "mapped": (lambda p, x: jax.vmap(lambda row: scaled_first(p, row))(x), 6, X),
+    "half": (
+        lambda p, x: separate(jax.tree.map(lambda a: a.astype(jnp.bfloat16), p), x.astype(jnp.bfloat16)),
+        6,
+        X,
+    ),
+    "channels": (on_channels, 3, IMAGES),
+}
+
+
+@pytest.mark.parametrize(("apply", "size", "inputs"), RUNNING.values(), ids=RUNNING)
+def test_a_normalization_by_running_statistics_shows_them(apply, size, inputs):
+    params = ones(v=(size,), g=(size,), s=(size,), m=(size,))
+    (layer,) = ar.adapt((lambda p, x: apply(p["layer"], x), params), example_inputs=inputs).layers()
+    assert {p.name: p.role for p in layer.parameters} == {"g": "scale", "s": "shift"}
+    assert {p.name: p.role for p in layer.statistics} == {"v": "variance", "m": "mean"}
+
+
+def test_what_is_subtracted_before_a_normalization_by_the_data_is_no_statistic():
+    def apply(p, x):
+        return (x - p["layer"]["m"]) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    assert shown(apply, ones(m=(6,)), X) == {"m": UNKNOWN}
+
+
+def test_the_apply_of_a_linen_module_behind_a_function_shows_its_statistics():
+    module, variables = zoo.MODELS["linen_cnn"][0]()
+    adapter = ar.adapt((lambda v, x: module.apply(v, x, train=False), variables), example_inputs=IMAGES)
+    layers = {layer.name: layer for layer in adapter.layers()}
+    (norm,) = [layer for layer in layers.values() if layer.statistics]
+    assert (norm.name, {s.name: s.role for s in norm.statistics}) == (
+        "batch_stats/BatchNorm_0",
+        {"mean": "mean", "var": "variance"},
+    )
+    roles = {f"{name}/{p.name}": p.role for name, layer in layers.items() for p in layer.parameters}
+    assert roles["params/BatchNorm_0/scale"] == "scale"
+    assert "other" not in roles.values()
+    other = ar.FullRandomization().randomize((adapter.native), seed=0, example_inputs=IMAGES)[1]
+    np.testing.assert_array_equal(other["batch_stats"]["BatchNorm_0"]["var"], 1)
 
 
 NOT_SHOWN = {
