@@ -52,14 +52,24 @@ def replacing(old: jax.Array, value: HostArray) -> jax.Array:
     return jax.device_put(new, old.sharding) if old.committed else new
 
 
+def _widest(types: Iterable[Any]) -> Any:
+    # Types of eight bits and less hold parameters alone, and JAX promotes them to no other.
+    wide = {dtype for dtype in types if dtype.itemsize > 1}
+    return jnp.result_type(*wide) if wide else jnp.float32
+
+
 def placed(x: Array, parameters: Iterable[jax.Array]) -> jax.Array:
-    """A copy of `x` where the parameters are; floating values in the type of the first of them."""
+    """A copy of `x` where the parameters are; floating values in a type that holds those of all of them.
+
+    That is half precision only where all parameters have the same one.
+    """
     array = jnp.array(x)
-    first = next((p for p in parameters if jnp.issubdtype(p.dtype, jnp.floating)), None)
-    if first is None:
+    floating = [p for p in parameters if jnp.issubdtype(p.dtype, jnp.floating)]
+    if not floating:
         return array
+    first = floating[0]
     if jnp.issubdtype(array.dtype, jnp.floating):
-        array = jnp.array(x, dtype=first.dtype)
+        array = jnp.array(x, dtype=_widest(p.dtype for p in floating))
     # Parameters that are spread over devices take inputs from anywhere.
     if first.committed and len(first.sharding.device_set) == 1:
         array = jax.device_put(array, first.sharding)

@@ -28,7 +28,7 @@ _CARRIES = frozenset(
 # What the body of a ReLU with a derivative of its own may be made of.
 _OF_RELU = _CARRIES | {"max", "min", "clamp", "select_n", "gt", "ge", "lt", "le", "mul"}
 # jax.nn functions that are built of a ReLU and are another activation.
-_OTHER_ACTIVATIONS = frozenset({"hard_sigmoid", "hard_silu", "hard_swish"})
+_OTHER_ACTIVATIONS = frozenset({"celu", "hard_sigmoid", "hard_silu", "hard_swish"})
 # Where a ReLU6 stops to rise.
 _CAP = 6.0
 _TOPS = (_CAP, np.inf)

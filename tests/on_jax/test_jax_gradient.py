@@ -131,3 +131,16 @@ def test_outputs_that_are_no_array_are_refused():
 def test_single_outputs_become_a_column():
     adapter = ar.adapt((lambda p, x: x @ p, jnp.ones(6)))
     assert adapter.predict(adapter.asarray(zoo.VECTORS)).shape == (8, 1)
+
+
+def test_inputs_have_the_widest_type_among_the_parameters():
+    half, full = jnp.ones(3, jnp.bfloat16), jnp.ones((6, 3))
+    for params, dtype in (
+        ({"a": half, "w": full}, "float32"),
+        ({"a": half, "w": full.astype(jnp.bfloat16)}, "bfloat16"),
+        ({"a": half, "w": full.astype(jnp.float16)}, "float32"),
+        ({"a": half.astype(jnp.float8_e4m3fn), "w": full.astype(jnp.bfloat16)}, "bfloat16"),
+        ({"w": full.astype(jnp.float8_e4m3fn)}, "float32"),
+    ):
+        adapter = ar.adapt((lambda p, x: x.astype(jnp.float32) @ p["w"].astype(jnp.float32), params))
+        assert adapter.asarray(zoo.VECTORS).dtype.name == dtype
