@@ -23,7 +23,7 @@ from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
-from agnostic_rand_keras.relu_on_tensorflow import with_rule
+from agnostic_rand_keras.relu_on_tensorflow import ReluOverride
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
@@ -196,9 +196,10 @@ class _TracedFunctions:
                 selected = _selected(outputs, targets)
             gradient = tape.gradient(selected, inputs)
         else:
-            with with_rule(self._forward.model, relu):
+            override = ReluOverride(self._forward.model, relu)
+            with override.active():
                 outputs = self._forward(inputs, values)
-            (gradient,) = tf.gradients(_selected(outputs, targets), inputs)
+            gradient = override.gradient(_selected(outputs, targets), outputs, inputs)
         if gradient is None:
             raise no_gradient(self._forward.model)
         return outputs, tf.convert_to_tensor(gradient)

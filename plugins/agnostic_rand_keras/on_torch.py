@@ -80,7 +80,8 @@ class TorchRuntime:
             if relu == "standard":
                 outputs = self._forward(leaf)
                 return outputs.detach(), self._gradient(outputs, targets, leaf)
-            with plain_leaks(self._model, relu), ReluMode(relu) as mode:
+            weights = [variable.value for variable in self._forward.variables]
+            with _constant(weights), plain_leaks(self._model, relu), ReluMode(relu) as mode:
                 outputs = self._forward(leaf)
                 hidden = "scripted or recurrent code" if hides_relu(outputs) else None
                 refuse_plain_gradient(self._model, relu, met=mode.met, hidden=hidden)
@@ -177,6 +178,19 @@ def _differentiable() -> Iterator[None]:
     """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+@contextmanager
+def _constant(weights: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Let what requires a gradient be what depends on the inputs, so that a ReLU of weights alone is told apart."""
+    learned = [weight for weight in weights if weight.requires_grad and weight.is_leaf]
+    try:
+        for weight in learned:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in learned:
+            weight.requires_grad_(True)
 
 
 class _OwnDraws:

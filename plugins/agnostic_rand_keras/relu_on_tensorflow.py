@@ -2,107 +2,131 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from agnostic_rand.adapters import ReluRule
+from agnostic_rand_keras.rectifiers_on_tensorflow import TYPES, holds_relu, rectified
 from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import refuse_plain_gradient
 from agnostic_rand_keras.tree import all_layers
 
-_NAMES = {"guided": "AgnosticRandGuided", "deconv": "AgnosticRandDeconv"}
-_TYPES = ("Relu", "Relu6", "Maximum")
+_RULES: tuple[ReluRule, ...] = ("guided", "deconv")
+_FUNCTIONS = {"Maximum": tf.maximum, "Minimum": tf.minimum, "Mul": tf.multiply, "SelectV2": tf.where}
+
+_passed: ContextVar[set[str] | None] = ContextVar("passed", default=None)
 
 
-@tf.RegisterGradient("AgnosticRandGuidedRelu")  # type: ignore[untyped-decorator]
-def _guided_relu(operation: Any, gradient: tf.Tensor) -> tf.Tensor:
-    return tf.raw_ops.ReluGrad(gradients=tf.nn.relu(gradient), features=operation.inputs[0])
-
-
-@tf.RegisterGradient("AgnosticRandGuidedRelu6")  # type: ignore[untyped-decorator]
-def _guided_relu6(operation: Any, gradient: tf.Tensor) -> tf.Tensor:
-    return tf.raw_ops.Relu6Grad(gradients=tf.nn.relu(gradient), features=operation.inputs[0])
-
-
-@tf.RegisterGradient("AgnosticRandDeconvRelu")  # type: ignore[untyped-decorator]
-@tf.RegisterGradient("AgnosticRandDeconvRelu6")  # type: ignore[untyped-decorator]
-def _deconv(_operation: Any, gradient: tf.Tensor) -> tf.Tensor:
-    return tf.nn.relu(gradient)
-
-
-@tf.RegisterGradient("AgnosticRandGuidedMaximum")  # type: ignore[untyped-decorator]
-def _guided_maximum(operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
-    return _through_maximum(operation, gradient, guided=True)
-
-
-@tf.RegisterGradient("AgnosticRandDeconvMaximum")  # type: ignore[untyped-decorator]
-def _deconv_maximum(operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
-    return _through_maximum(operation, gradient, guided=False)
-
-
-@contextmanager
-def with_rule(model: keras.Model, rule: ReluRule) -> Iterator[None]:
-    """Let each ReLU that is added to the current graph have the rule's backward pass.
+class ReluOverride:
+    """Gives each ReLU of one graph the rule's backward pass.
 
     The graph's own table of gradients says so, and nothing outside of it. It holds for `tf.gradients`.
 
     Args:
-        model: What is called in the context.
+        model: What is called.
         rule: `"guided"` lets only positive gradients pass, where the input was positive
             (Springenberg et al. 2015); `"deconv"` lets positive gradients pass wherever the input
             was (Zeiler & Fergus 2014).
-
-    Raises:
-        ModelError: No ReLU was added, or one that the rule does not reach.
     """
-    graph = tf.compat.v1.get_default_graph()
-    before = len(graph.get_operations())
-    names = {kind: f"{_NAMES[rule]}{kind}" for kind in _TYPES}
-    with plain_leaks(model, rule), graph.gradient_override_map(names):
-        yield
-    added = graph.get_operations()[before:]
-    met = sum(operation.type in ("Relu", "Relu6") or _rectified(operation) is not None for operation in added)
-    refuse_plain_gradient(model, rule, met=met, hidden=_hidden(model, graph, added))
+
+    def __init__(self, model: keras.Model, rule: ReluRule) -> None:
+        self._model = model
+        self._rule = rule
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Operations that are added to the graph meanwhile follow the rule."""
+        graph = tf.compat.v1.get_default_graph()
+        names = {kind: _name(self._rule, kind) for kind in TYPES}
+        with plain_leaks(self._model, self._rule), graph.gradient_override_map(names):
+            yield
+
+    def gradient(self, selected: tf.Tensor, outputs: tf.Tensor, inputs: tf.Tensor) -> Any:
+        """The gradient of `selected`, made of `outputs`, which were computed while this was active.
+
+        Raises:
+            ModelError: It went through no ReLU, or through one that the rule does not reach.
+        """
+        # Before the gradient, which adds functions of its own.
+        hidden = _hidden(self._model, inputs.graph)
+        passed: set[str] = set()
+        token = _passed.set(passed)
+        try:
+            (gradient,) = tf.gradients(selected, inputs)
+        finally:
+            _passed.reset(token)
+        met = [operation for operation in _between(inputs, outputs) if rectified(operation) is not None]
+        if hidden is None and any(operation.name not in passed for operation in met):
+            hidden = "code with a gradient of its own (tf.custom_gradient)"
+        refuse_plain_gradient(self._model, self._rule, met=len(met), hidden=hidden)
+        return gradient
 
 
-def _rectified(operation: Any) -> int | None:
-    """Which operand a maximum with zero rectifies; a minimum is clipped by it, which is no ReLU."""
-    if operation.type != "Maximum":
-        return None
-    for place in (0, 1):
-        x, bound = operation.inputs[place], tf.get_static_value(operation.inputs[1 - place])
-        constant = bound is not None and bound.size == 1 and not bound.any()
-        if constant and x.dtype.is_floating and x.op.type not in ("Minimum", "Const"):
-            return place
-    return None
+def _name(rule: ReluRule, kind: str) -> str:
+    return f"AgnosticRand.keras.{rule}.{kind}"
 
 
-def _through_maximum(operation: Any, gradient: tf.Tensor, *, guided: bool) -> list[tf.Tensor | None]:
-    place = _rectified(operation)
-    if place is None:
-        a, b = (tf.identity(x) for x in operation.inputs)
-        plain: list[tf.Tensor | None] = tf.gradients(tf.maximum(a, b), [a, b], grad_ys=gradient)
-        return plain
-    passed = tf.nn.relu(gradient)
-    if guided:
-        passed = tf.raw_ops.ReluGrad(gradients=passed, features=operation.inputs[place])
-    return [passed, None] if place == 0 else [None, passed]
+def _through(rule: ReluRule, operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    """The gradients with respect to the inputs of an operation."""
+    found = rectified(operation)
+    if found is None:
+        return _plain(operation, gradient)
+    noted = _passed.get()
+    if noted is not None:
+        noted.add(operation.name)
+    place, top = found
+    passing = tf.nn.relu(gradient)
+    if rule == "guided":
+        x = operation.inputs[place]
+        passes = x > 0 if math.isinf(top) else (x > 0) & (x < top)
+        passing = tf.where(passes, passing, tf.zeros_like(passing))
+    return [passing if i == place else None for i in range(len(operation.inputs))]
 
 
-def _hidden(model: keras.Model, graph: Any, added: list[Any]) -> str | None:
+def _plain(operation: Any, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    if operation.type == "Relu6":
+        return [tf.raw_ops.Relu6Grad(gradients=gradient, features=operation.inputs[0])]
+    # Computed once more: the operation itself has lost its own gradient.
+    given = [tf.identity(tensor) for tensor in operation.inputs]
+    floating = [tensor for tensor in given if tensor.dtype.is_floating]
+    slopes = iter(tf.gradients(_FUNCTIONS[operation.type](*given), floating, grad_ys=gradient))
+    return [next(slopes) if tensor.dtype.is_floating else None for tensor in given]
+
+
+for _rule in _RULES:
+    for _kind in TYPES:
+        tf.RegisterGradient(_name(_rule, _kind))(partial(_through, _rule))
+
+
+def _hidden(model: keras.Model, graph: Any) -> str | None:
     """Where a ReLU is that the table of this graph does not reach."""
     if any(getattr(layer, "_remat_mode", None) for layer in all_layers(model)):
         return "a rematerialized layer, which TensorFlow evaluates again for its gradient"
-    library = {f.signature.name: f for f in graph.as_graph_def().library.function}
-    if any(_has_relu(function) for function in library.values()):
-        loops = any(operation.type.endswith("While") for operation in added)
+    if any(holds_relu(function) for function in graph.as_graph_def().library.function):
+        loops = any(operation.type.endswith("While") for operation in graph.get_operations())
         return "a loop (a recurrent layer)" if loops else "a tf.function that the model calls"
     return None
 
 
-def _has_relu(function: Any) -> bool:
-    return any(node.op in ("Relu", "Relu6") for node in function.node_def)
+def _between(inputs: tf.Tensor, outputs: tf.Tensor) -> list[Any]:
+    """The operations through which a gradient could flow from the outputs to the inputs."""
+    reached = {inputs.op.name}
+    for operation in inputs.graph.get_operations():
+        floating = any(tensor.dtype.is_floating for tensor in operation.outputs)
+        if floating and operation.type != "StopGradient" and any(x.op.name in reached for x in operation.inputs):
+            reached.add(operation.name)
+    needed: dict[str, Any] = {}
+    waiting = [outputs.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name in reached and operation.name not in needed:
+            needed[operation.name] = operation
+            waiting.extend(tensor.op for tensor in operation.inputs)
+    return list(needed.values())
