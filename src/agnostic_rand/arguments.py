@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,19 @@ def real_number(name: str, value: Any, *, least: float, example: float, above: b
             fix=f"Pass for example {name}={example:g}.",
         )
     return float(value)
+
+
+def several(name: str, values: Any, *, example: str) -> tuple[Any, ...]:
+    """The values as a tuple.
+
+    Raises:
+        ArgumentError: They are no list or tuple, or there is none.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or len(values) == 0:
+        raise ArgumentError(
+            name,
+            expected="a tuple or list of at least one",
+            received="an empty one" if isinstance(values, Sequence) and len(values) == 0 else repr(values),
+            fix=f"Pass for example {name}={example}.",
+        )
+    return tuple(values)

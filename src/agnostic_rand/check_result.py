@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,9 @@ class CheckResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
 
+    averaged: ClassVar[tuple[str, ...]] = ("draw", "sample")
+    """The dimensions over which a mean is taken."""
+
     def __post_init__(self) -> None:
         for array in self.scores.values():
             array.flags.writeable = False
@@ -67,7 +70,7 @@ class CheckResult:
             measure: By default the first.
         """
         scores = self._of(measure)
-        over = tuple(i for i, name in enumerate(self.dimensions) if name in ("draw", "sample"))
+        over = tuple(i for i, name in enumerate(self.dimensions) if name in self.averaged)
         defined = np.isfinite(scores)
         totals = np.where(defined, scores, 0.0).sum(axis=over)
         counts = defined.sum(axis=over)
@@ -95,7 +98,7 @@ class CheckResult:
     def summary(self) -> str:
         """The mean scores, as text for a terminal."""
         lines = [f"{self.check} of {self.explainer} ({self.meaning})"]
-        names = [name for name in self.dimensions if name not in ("draw", "sample")]
+        names = [name for name in self.dimensions if name not in self.averaged]
         for measure in self.scores:
             means = self.mean(measure)
             for index in np.ndindex(means.shape):

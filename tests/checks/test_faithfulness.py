@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 import agnostic_rand as ar
+from agnostic_rand.checks.patch_grid import PatchGrid
 from agnostic_rand.errors import InputError
 
 from .nets import Array
@@ -46,6 +50,36 @@ def test_the_curve_is_that_of_blurring_by_hand(small: tuple[nn.Module, Array], s
     # The library blurs in single precision.
     np.testing.assert_allclose(result.scores["probability"].T, expected, atol=2e-6)
     assert result.settings["blur"] == max(side, 5)
+
+
+def test_the_score_is_the_mean_over_all_patches_and_the_curve_is_kept(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    result = ar.Faithfulness(net, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run("gradient")
+    curve = result.scores["probability"]
+    assert curve.shape == (9, 5)
+    assert float(result.mean()) == pytest.approx(curve.mean(), abs=1e-12)
+    by_sample = curve.mean(axis=0)
+    estimate = result.estimate()
+    assert estimate.mean == pytest.approx(curve.mean(), abs=1e-12)
+    # One score for each sample: the interval is Student's over samples.
+    reach = stats.t.ppf(0.975, 4) * by_sample.std(ddof=1) / np.sqrt(5)
+    np.testing.assert_allclose(estimate.interval(), [curve.mean() - reach, curve.mean() + reach], atol=1e-9)
+    np.testing.assert_allclose(result.curve(), curve.mean(axis=1), atol=1e-12)
+    assert result.estimate(place={"patches": 3}).mean == pytest.approx(curve[3].mean(), abs=1e-12)
+    assert f"{curve.mean():8.3f}" in result.summary()
+    again = pickle.loads(pickle.dumps(result))
+    assert float(again.mean()) == float(result.mean())
+
+
+@pytest.mark.parametrize("side", [1, 5, 6, 8])
+def test_the_blur_lies_in_the_middle_of_its_box(side: int) -> None:
+    image = np.zeros((1, 1, 25, 25), "float32")
+    image[0, 0, 12, 12] = 1
+    blurred = PatchGrid.of(image, 1, side).blurred(image)[0, 0]
+    # A point's blur is the same from both ends, up and down and turned.
+    for turned in (blurred[::-1], blurred[:, ::-1], blurred.T):
+        np.testing.assert_allclose(blurred, turned, atol=1e-7)
+    assert PatchGrid.of(image, 1, side).box == {1: 5, 5: 5, 6: 7, 8: 9}[side]
 
 
 def test_images_without_channels_are_images(small: tuple[nn.Module, Array]) -> None:

@@ -70,5 +70,15 @@ def test_a_choice_of_setting_can_pick_the_winner() -> None:
 def test_bad_arguments(trained_cnn: Trained) -> None:
     with pytest.raises(ArgumentError, match="at least two"):
         MeasureGrid(trained_cnn.model, trained_cnn.x[:4]).run(["gradient"])
-    with pytest.raises(ArgumentError, match="at least one of each"):
-        MeasureGrid(None, None, measures=())
+    for name in ("measures", "normalizations", "orders"):
+        with pytest.raises(ArgumentError, match=f"{name}: expected .*at least one"):
+            MeasureGrid(None, None, **{name: ()})
+    with pytest.raises(ArgumentError, match=r"explainers: expected a list.*received 'gradient'"):
+        MeasureGrid(trained_cnn.model, trained_cnn.x[:4]).run("gradient")
+
+
+def test_a_setting_without_any_score_has_no_winner() -> None:
+    settings = (("spearman", "none", "top_down"), ("ssim", "none", "top_down"))
+    grid = GridResult(settings, ("a", "b"), np.array([[np.nan, np.nan], [0.4, 0.3]]), 0)
+    assert grid.winners == ("(undefined)", "b")
+    assert "(undefined), b" in grid.summary()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import agnostic_rand as ar
+from agnostic_rand.checks import ModelDecay, MultiplierSplit
 from agnostic_rand.checks.mprt import histogram_entropy
 from agnostic_rand.errors import ArgumentError
 
@@ -92,6 +93,63 @@ def test_a_constant_trained_map_has_no_rise(small: tuple[nn.Module, Array]) -> N
     assert not any("bound" in finding for finding in result.findings)
 
 
+def test_a_constant_random_map_has_no_rise_and_is_counted(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    sums = float(sum(p.detach().sum() for p in net.parameters()))
+
+    def dies(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        alive = float(sum(p.detach().sum() for p in model.parameters())) == sums
+        return inputs if alive else 0 * inputs
+
+    result = ar.EfficientMPRT(net, x, LABELS, options=ar.RunOptions(seed=3)).run(dies)
+    assert all(np.isnan(scores).all() for scores in result.scores.values())
+    assert result.undefined["complexity_rise_100"] == 5
+
+
+def test_a_map_that_only_rounding_makes_uneven_is_constant() -> None:
+    for row in ([1, 1 + 2.3e-16, 1], [0, 5e-324, 0], [1e8, np.nextafter(1e8, 2e8), 1e8]):
+        assert histogram_entropy(np.array([row]), 100)[0] == 0
+    assert histogram_entropy(np.array([[1, 1 + 1e-12, 1]]), 100)[0] == pytest.approx(entropy([0, 1, 0], 100))
+
+
+def test_orders_of_a_cascade_have_names(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    options = ar.RunOptions(seed=1)
+    for order in ("top_down", "bottom_up"):
+        strategy = ar.CascadingRandomization(order=order)
+        named, made = (
+            ar.SmoothMPRT(net, x, LABELS, 2, strategy=one, options=options).run("gradient")
+            for one in (order, strategy)
+        )
+        assert named.steps == made.steps
+        np.testing.assert_array_equal(named.scores["spearman"], made.scores["spearman"])
+        decays = [ModelDecay(net, x, strategy=one, options=options).run() for one in (order, strategy)]
+        assert decays[0].dimensions == decays[1].dimensions
+    for check in (ar.SmoothMPRT, ModelDecay, MultiplierSplit):
+        with pytest.raises(ArgumentError, match="'top_down' or 'bottom_up', received 'sideways'"):
+            check(net, x, strategy="sideways")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["random_map", "permuted_map"])
+def test_noise_of_a_smoothed_control_belongs_to_the_copy_and_not_to_the_batch(
+    small: tuple[nn.Module, Array], name: str
+) -> None:
+    net, x = small
+    inner = ar.explainers.SmoothGrad(name, samples=3)
+    scores = [
+        ar.SmoothMPRT(net, x, LABELS, 7, options=ar.RunOptions(seed=0, batch_size=size)).run(one).scores
+        for one in (name, inner)
+        for size in (1, 2, 3, 64)
+    ]
+    for first, others in ((scores[0], scores[1:4]), (scores[4], scores[5:])):
+        for other in others:
+            np.testing.assert_allclose(first["spearman"], other["spearman"], atol=1e-6)
+    # The copies of a sample have noise of their own: their mean is less wide than one map by the root of 7.
+    mean = ar.explain(net, x, LABELS, ar.explainers.SmoothGrad("random_map", samples=7))
+    one = ar.explain(net, x, LABELS, "random_map")
+    assert mean.std() == pytest.approx(one.std() / np.sqrt(7), rel=0.15)
+
+
 def test_an_explainer_of_another_model_is_found_out(small: tuple[nn.Module, Array]) -> None:
     net, x = small
     elsewhere = nn.Sequential(nn.Flatten(), nn.Linear(72, 4)).double()
@@ -106,8 +164,9 @@ def test_an_explainer_of_another_model_is_found_out(small: tuple[nn.Module, Arra
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ar.EfficientMPRT(None, None, bins=()), "at least one number of bins"),
+        (lambda: ar.EfficientMPRT(None, None, bins=()), "at least one, received an empty one"),
         (lambda: ar.EfficientMPRT(None, None, bins=(1,)), "bins"),
+        (lambda: ar.EfficientMPRT(None, None, bins=100), r"bins: expected a tuple or list.*bins=\(100,\)"),
         (lambda: ar.EfficientMPRT(None, None, draws=0), "draws"),
         (lambda: ar.SmoothMPRT(None, None, draws=0), "draws"),
         (lambda: ar.SmoothMPRT(None, None, samples=0), "samples"),

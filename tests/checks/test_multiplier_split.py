@@ -12,8 +12,10 @@ from agnostic_rand.errors import ArgumentError
 
 from .conftest import Trained
 from .nets import Array
-from .slow import flat, gradient_map, rank_correlation, with_weights
+from .slow import flat, gradient_map, rank_correlation, stream, with_weights
 from .test_cascades import LABELS, by_hand, shifted
+
+SMOOTHING = 1
 
 
 def test_both_sides_are_those_of_maps_by_hand(small: tuple[nn.Module, Array]) -> None:
@@ -35,6 +37,30 @@ def test_integrated_gradients_and_any_pair(small: tuple[nn.Module, Array]) -> No
     first, second = check.run(path), check.run((path, bare))
     np.testing.assert_array_equal(first.scores["spearman"], second.scores["spearman"])
     assert first.settings["without"].endswith("multiply_by_inputs=False)")
+
+
+def test_expected_gradients_have_a_switch(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    check = MultiplierSplit(net, x, LABELS, options=ar.RunOptions(seed=0))
+    path = ar.explainers.ExpectedGradients(samples=6)
+    bare = ar.explainers.ExpectedGradients(samples=6, multiply_by_inputs=False)
+    first, second = check.run(path), check.run((path, bare))
+    np.testing.assert_array_equal(first.scores["spearman"], second.scores["spearman"])
+    assert check.run("expected_gradients").explainer == "expected_gradients"
+    # From one baseline of zeros, the points are the input times a number that all samples share.
+    points = stream(0, SMOOTHING, 1).random((2, 6))[1]
+    maps = np.mean([gradient_map(net, a * x, LABELS) for a in points], axis=0)
+    np.testing.assert_allclose(ar.explain(net, x, LABELS, bare), maps, atol=1e-9)
+    np.testing.assert_allclose(ar.explain(net, x, LABELS, path), maps * x, atol=1e-9)
+
+
+def test_deeplift_is_a_pair(trained_cnn: Trained) -> None:
+    attr = pytest.importorskip("captum.attr")
+    net, x, y = trained_cnn.model, trained_cnn.x[:8], trained_cnn.y[:8]
+    pair = attr.DeepLift(net), attr.DeepLift(net, multiply_by_inputs=False)
+    result = MultiplierSplit(net, x, y, options=ar.RunOptions(seed=0)).run(pair)
+    lifted, plain = result.mean("spearman_abs")[:, -1]
+    assert lifted > plain + 0.2
 
 
 def test_on_digits_the_likeness_of_absolute_maps_is_the_inputs_and_it_says_so(trained_cnn: Trained) -> None:

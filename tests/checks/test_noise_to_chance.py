@@ -81,6 +81,19 @@ def test_a_map_that_follows_the_model_scores_higher_than_noise_and_a_copy_has_no
     assert check.run("input_map").undefined == {"dose_response": 180}
 
 
+def test_a_model_that_puts_out_probabilities_gets_no_second_softmax(trained_mlp: Trained) -> None:
+    x, y = trained_mlp.x[:40], trained_mlp.y[:40]
+    ending = nn.Sequential(*trained_mlp.model, nn.Softmax(1))
+    # Outputs and their softmax have one order, so that the noise goes as far; what is explained differs.
+    plain, probable = (
+        NoiseToChance(net, x, y, draws=1, options=ar.RunOptions(seed=5)).run("input_map").settings
+        for net in (trained_mlp.model, ending)
+    )
+    assert plain["levels"] == probable["levels"]
+    np.testing.assert_allclose(plain["output_change"], probable["output_change"], atol=1e-5)
+    assert (plain["probability"], probable["probability"]) == ("softmax of the outputs", "the model's own outputs")
+
+
 def test_bad_input(trained_mlp: Trained) -> None:
     net, x, y = trained_mlp.model, trained_mlp.x[:20], trained_mlp.y[:20]
     with pytest.raises(InputError, match="label for each input"):

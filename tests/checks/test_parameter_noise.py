@@ -7,9 +7,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 import agnostic_rand as ar
+from agnostic_rand.checks.parameter_noise import _PERTURBATIONS, poisson_quantile
 from agnostic_rand.errors import ArgumentError
 
 from .nets import Array
@@ -29,7 +31,8 @@ def disturbed(kind: str, level: float, seed: int, draw: int) -> object:
         moved = np.transpose(value, ORDERS[value.ndim])
         if kind == "poisson":
             rate = 1 / level**2
-            new = np.sign(moved) * rng.poisson(np.abs(moved) * rate) / rate
+            # SciPy's own inverse of the distribution function, at one uniform number for each weight.
+            new = np.sign(moved) * stats.poisson.ppf(rng.random(moved.shape), np.abs(moved) * rate) / rate
         else:
             noise = rng.standard_normal(moved.shape)
             new = {
@@ -71,6 +74,39 @@ def test_more_noise_leaves_less_and_the_outputs_are_beside_it(trained_mlp: objec
     assert (np.diff(moved[:, -1]) < 0).all()
 
 
+@pytest.mark.parametrize("noise", ["poisson", "gaussian", "multiplicative"])
+def test_a_draws_noise_is_the_same_at_every_level_but_for_its_size(noise: str) -> None:
+    weights = 0.05 * np.random.default_rng(1).standard_normal(20_000)
+    parameter = ar.adapters.Parameter("weight", weights.shape, "float32", "other")
+
+    def drawn(level: float) -> Array:
+        return _PERTURBATIONS[noise](level)(weights, parameter, stream(0, WEIGHTS)) - weights
+
+    for first, second in ((0.1, 0.2), (0.2, 0.3), (0.3, 1.0)):
+        correlation = np.corrcoef(drawn(first), drawn(second))[0, 1]
+        # Counts are whole: where few are expected, most are 0 at one level and not at another.
+        assert correlation > (0.6 if noise == "poisson" else 1 - 1e-9), (first, second)
+
+
+def test_counts_are_those_of_scipy_and_have_the_moments_of_poissons_law() -> None:
+    rng = np.random.default_rng(0)
+    uniform, expectation = rng.random(20_000), np.exp(rng.uniform(-8, np.log(1e5), 20_000))
+    found, expected = poisson_quantile(uniform, expectation), stats.poisson.ppf(uniform, expectation)
+    few = expectation < 1000
+    np.testing.assert_array_equal(found[few], expected[few])
+    assert np.abs(found - expected).max() <= 1
+    for mean in (0.0, 0.3, 40.0, 5e3, 1e20):
+        counts = poisson_quantile(uniform, np.full(uniform.shape, mean))
+        assert counts.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / 20_000))
+        assert counts.var() == pytest.approx(mean, rel=0.05)
+
+
+def test_the_smallest_noise_changes_nothing(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    result = ar.ParameterNoise(net, x, LABELS, "poisson", (1e-10,), options=ar.RunOptions(seed=0)).run("gradient")
+    np.testing.assert_allclose(result.scores["spearman"], 1, atol=1e-3)
+
+
 def test_constant_outputs_and_maps_are_undefined_and_nothing_breaks() -> None:
     net = nn.Linear(4, 3)
     nn.init.zeros_(net.weight)
@@ -83,7 +119,8 @@ def test_constant_outputs_and_maps_are_undefined_and_nothing_breaks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"levels": ()}, "at least one level"),
+        ({"levels": ()}, "levels: expected .* at least one, received an empty one"),
+        ({"levels": 0.1}, r"levels: expected a tuple or list.*received 0\.1"),
         ({"levels": (0.0,)}, "above 0"),
         ({"noise": "salt"}, "gaussian_relative"),
         ({"draws": 0}, "draws"),

@@ -4,7 +4,7 @@ from agnostic_rand.checks.activation_scale import ActivationScale
 from agnostic_rand.checks.cosine_convergence import CosineConvergence
 from agnostic_rand.checks.data_randomization import DataRandomization
 from agnostic_rand.checks.explain import explain
-from agnostic_rand.checks.faithfulness import Faithfulness
+from agnostic_rand.checks.faithfulness import Faithfulness, FaithfulnessResult
 from agnostic_rand.checks.measure_grid import GridResult, MeasureGrid
 from agnostic_rand.checks.model_decay import ModelDecay, half_depth, sensitivity_ratio
 from agnostic_rand.checks.model_randomization import ModelRandomizationMetric
@@ -22,6 +22,7 @@ __all__ = [
     "DataRandomization",
     "EfficientMPRT",
     "Faithfulness",
+    "FaithfulnessResult",
     "GridResult",
     "MeasureGrid",
     "ModelDecay",

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.checks.probabilities import SOFTMAX, with_probabilities
 from agnostic_rand.checks.retraining import accuracy_of
 from agnostic_rand.checks.subject import Subject
 from agnostic_rand.errors import InputError
@@ -84,18 +85,24 @@ class ChancePath:
             fix="Pass more samples, with all classes about equally often.",
         )
 
+    def probability(self) -> str:
+        """How the trained model's outputs are made probabilities, in words."""
+        return with_probabilities(self.subject.adapter, self.subject)[1]
+
     def changes(self, levels: tuple[float, ...]) -> tuple[HostArray, HostArray]:
-        """By level, draw and sample, the changes of outputs and maps."""
+        """By level, draw and sample, the changes of the probabilities and of the maps."""
         subject = self.subject
         targets = frozen_targets(subject.adapter, subject.samples, subject.options.batch_size)
-        trained = _probabilities(subject.adapter, subject)
+        # Decided on the trained model: a noisy one that ends in a softmax still does.
+        softmax = self.probability() == SOFTMAX
+        trained = _probabilities(subject.adapter, subject, softmax)
         with subject.working([self.explainer]) as working:
             base = [self.measure.prepare(maps) for _, maps in self._maps(working, targets, draw=-1, step=-1)]
         shape = len(levels), self.draws, len(targets)
         outputs, changes = np.full(shape, np.nan), np.full(shape, np.nan)
         for number, level in enumerate(levels):
             for draw, model in enumerate(self._states(level)):
-                outputs[number, draw] = np.linalg.norm(_probabilities(model, subject) - trained, axis=1)
+                outputs[number, draw] = np.linalg.norm(_probabilities(model, subject, softmax) - trained, axis=1)
                 pairs = zip(base, self._maps(model, targets, draw=draw, step=number), strict=True)
                 for prepared, (rows, maps) in pairs:
                     changes[number, draw, rows] = 1 - model.to_numpy(self.measure.compare(prepared, maps))
@@ -121,8 +128,9 @@ class ChancePath:
             yield batch.rows, self.measure.form.apply(batch.maps, batch.channel_axis)
 
 
-def _probabilities(adapter: ModelAdapter, subject: Subject) -> HostArray:
+def _probabilities(adapter: ModelAdapter, subject: Subject, softmax: bool) -> HostArray:
+    # In double precision: small changes of a confident model would be lost.
     batches = output_batches(adapter, subject.samples, subject.options.batch_size)
-    outputs = np.concatenate([adapter.to_numpy(part) for part in batches])
-    probabilities: HostArray = special.softmax(outputs.astype(np.float64), axis=1)
+    outputs = np.concatenate([adapter.to_numpy(part) for part in batches]).astype(np.float64)
+    probabilities: HostArray = special.softmax(outputs, axis=1) if softmax else outputs
     return probabilities

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from agnostic_rand.activation import with_activation
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.patch_grid import PatchGrid
+from agnostic_rand.checks.probabilities import with_probabilities
 from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explainers.folding import chosen_outputs, folded
 from agnostic_rand.explaining import ExplainedBatch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm
-from agnostic_rand.targets import output_batches
+from agnostic_rand.statistics import MeanEstimate, estimate_mean
 from agnostic_rand.weights import Purpose
 
 FAITHFULNESS_STEPS = 30
@@ -30,14 +29,44 @@ _DEFAULT_OPTIONS = RunOptions()
 _ABSOLUTE = MapForm("absolute", "sum")
 
 
+@dataclass(frozen=True, eq=False)
+class FaithfulnessResult(CheckResult):
+    """The probabilities `(patches, samples)` of one explainer; the score is their mean over both.
+
+    Arguments are those of `CheckResult`.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ("patches", "sample")
+
+    def curve(self) -> HostArray:
+        """The mean over samples by number of blurred patches, `(patches,)`."""
+        means: HostArray = self._of(None).mean(axis=1)
+        return means
+
+    def estimate(self, measure: str | None = None, place: Mapping[str, int] | None = None) -> MeanEstimate:
+        """The score and its uncertainty; with a `place` such as `{"patches": 0}`, that of one point of the curve.
+
+        Args:
+            measure: By default the first.
+            place: The index of a number of patches, or `None` for the mean over all.
+
+        Raises:
+            UnknownNameError: There is no such measure or dimension.
+        """
+        if place is not None:
+            return super().estimate(measure, place)
+        return estimate_mean(self._of(measure).mean(axis=0)[None])
+
+
 @dataclass(frozen=True)
 class Faithfulness:
     """The class's probability while the map's highest patches are blurred one by one; lower is more faithful.
 
     Patches are ranked by the sum of absolute attributions, and blurred from the highest on; the
-    score is the mean softmax probability of the class over these steps. Of patches that a map does
-    not tell apart, the first of one random order are blurred first. The score depends on what a
-    blurred patch means to the model, and does not say whether a map is right.
+    score is the mean softmax probability of the class over these steps: `mean()` and `estimate()`
+    of the result, which keeps the curve too. Of patches that a map does not tell apart, the first
+    of one random order are blurred first. The score depends on what a blurred patch means to the
+    model, and does not say whether a map is right.
 
     Args:
         model: As in `ModelRandomizationMetric`.
@@ -64,7 +93,7 @@ class Faithfulness:
         if self.patch is not None:
             whole_number("patch", self.patch, least=1, example=15)
 
-    def run(self, explainer: ExplainerLike) -> CheckResult:
+    def run(self, explainer: ExplainerLike) -> FaithfulnessResult:
         """The probabilities `(patches, samples)` as patches are blurred.
 
         Args:
@@ -75,7 +104,9 @@ class Faithfulness:
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        return faithfulness_of(subject, self.options.explainer(explainer), patch=self.patch, steps=self.steps)
+        resolved = self.options.explainer(explainer)
+        result = faithfulness_of(subject, resolved, patch=self.patch, steps=self.steps)
+        return cast(FaithfulnessResult, result)
 
 
 def faithfulness_of(
@@ -86,7 +117,7 @@ def faithfulness_of(
     steps: int = FAITHFULNESS_STEPS,
     noise: int = -1,
 ) -> CheckResult:
-    """The check on a subject that was read already; see `Faithfulness`.
+    """The check on a subject that was read already, a `FaithfulnessResult`; see `Faithfulness`.
 
     Args:
         subject: The model and the data.
@@ -101,7 +132,7 @@ def faithfulness_of(
     with subject.working([explainer]) as working:
         explained = subject.activated(working)
         labels = subject.fixed_targets(working)
-        judged, activation = _with_probabilities(working, subject)
+        judged, activation = with_probabilities(working, subject)
         ties = subject.streams.generator(Purpose.FLOOR, 1).permutation(grid.count)
         batches = explained_batches(
             explained,
@@ -114,7 +145,7 @@ def faithfulness_of(
         for batch in batches:
             order = _order(explained, batch, grid, ties)
             curve[:, batch.rows] = _curve(judged, batch, subject, grid, order[:, :steps])
-    return CheckResult(
+    return FaithfulnessResult(
         check="faithfulness",
         explainer=explainer.name,
         dimensions={"patches": tuple(range(1, steps + 1)), "sample": tuple(range(len(labels)))},
@@ -130,23 +161,6 @@ def faithfulness_of(
         },
         versions=subject.versions(),
     )
-
-
-def _with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAdapter, str]:
-    """The model with outputs that are probabilities, and how they became so."""
-    size = subject.options.batch_size
-    outputs = working.to_numpy(next(output_batches(working, subject.samples, size))).astype(np.float64)
-    if outputs.shape[1] < 2:
-        raise InputError(
-            "the model",
-            expected="at least two outputs, of which a softmax makes probabilities",
-            received="a single output",
-            fix="Faithfulness by a class's probability needs a classifier.",
-        )
-    # A second softmax would press all probabilities together.
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-        return working, "the model's own outputs"
-    return with_activation(working, "softmax"), "softmax of the outputs"
 
 
 def _order(adapter: ModelAdapter, batch: ExplainedBatch, grid: PatchGrid, ties: HostArray) -> HostArray:

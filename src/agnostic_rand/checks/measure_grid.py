@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.arguments import whole_number
+from agnostic_rand.arguments import several, whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.fitting import fitting_measures
+from agnostic_rand.checks.naming import named_explainers
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.similarity import Measure, MeasureLike
+from agnostic_rand.similarity import Measure, MeasureLike, resolve_measures
 from agnostic_rand.similarity.preprocess import Normalization
 from agnostic_rand.statistics import rank_resilience
 from agnostic_rand.weights import CascadingRandomization
@@ -66,8 +67,14 @@ class GridResult:
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """By setting, whose score is the lowest: which method "depends the most" under it."""
-        return tuple(self.explainers[int(np.nanargmin(row))] for row in self.scores)
+        """By setting, whose score is the lowest: which method "depends the most" under it.
+
+        `"(undefined)"` where no explainer has a score.
+        """
+        return tuple(
+            self.explainers[int(np.nanargmin(row))] if np.isfinite(row).any() else "(undefined)"
+            for row in self.scores
+        )
 
     def summary(self) -> str:
         """The scores as text, and what the resilience says."""
@@ -123,24 +130,21 @@ class MeasureGrid:
 
     def __post_init__(self) -> None:
         whole_number("draws", self.draws, least=1, example=3)
-        if not self.measures or not self.normalizations or not self.orders:
-            raise ArgumentError(
-                "measures, normalizations and orders",
-                expected="at least one of each",
-                received="an empty one",
-                fix="Leave them out for the defaults.",
-            )
+        resolve_measures(self.measures)
+        several("normalizations", self.normalizations, example="('none', 'percentile')")
+        several("orders", self.orders, example="('top_down', 'bottom_up')")
 
-    def run(self, explainers: Sequence[ExplainerLike]) -> GridResult:
+    def run(self, explainers: Sequence[ExplainerLike] | Mapping[str, ExplainerLike]) -> GridResult:
         """The scores of all settings, from one cascade in each order.
 
         Args:
-            explainers: At least two, as in `ModelRandomizationMetric.evaluate`.
+            explainers: At least two, as in `ModelRandomizationMetric.evaluate`, as a list or a
+                dictionary by name.
 
         Raises:
             AgnosticRandError: The model, the data or an explainer cannot be used.
         """
-        resolved = [self.options.explainer(explainer) for explainer in explainers]
+        resolved = named_explainers(explainers, self.options)
         if len(resolved) < 2:
             raise ArgumentError(
                 "explainers",

@@ -10,6 +10,7 @@ import numpy as np
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.output_change import OutputTally
 from agnostic_rand.results import RandomizationResult
@@ -32,10 +33,13 @@ class ModelDecay:
         model: As in `ModelRandomizationMetric`.
         inputs: As in `ModelRandomizationMetric`.
         targets: Class indices `(n,)` or one-hot labels; without them there is no accuracy (NaN).
-        strategy: Which layers are randomized and how; a cascade with the same seed and draws has
-            the same weights.
+        strategy: Which layers are randomized and how, or the order of a cascade; a cascade with the
+            same seed and draws has the same weights.
         draws: How often each step is drawn.
         options: How the model is run.
+
+    Raises:
+        ArgumentError: `strategy` is none, or `draws` is below 1.
 
     Source: the idea of a reference curve beside the maps': a replication of Binder et al. 2023.
 
@@ -50,11 +54,12 @@ class ModelDecay:
     model: Any
     inputs: ArrayLike
     targets: ArrayLike = None
-    strategy: RandomizationStrategy = _TOP_DOWN
+    strategy: StrategyLike = _TOP_DOWN
     draws: int = 1
     options: RunOptions = _DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
+        resolve_strategy(self.strategy)
         whole_number("draws", self.draws, least=1, example=3)
 
     def run(self) -> CheckResult:
@@ -64,7 +69,7 @@ class ModelDecay:
             AgnosticRandError: The model or the data cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        return model_decay_of(subject, self.strategy, self.draws)
+        return model_decay_of(subject, resolve_strategy(self.strategy), self.draws)
 
 
 def model_decay_of(subject: Subject, strategy: RandomizationStrategy, draws: int) -> CheckResult:

@@ -10,16 +10,16 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
-from agnostic_rand.arguments import real_number, whole_number
+from agnostic_rand.arguments import real_number, several, whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
+from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike, SmoothGrad
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm, Measure, resolve_measures
 from agnostic_rand.similarity.rows import on_host
-from agnostic_rand.weights import CascadingRandomization, FullRandomization, RandomizationStrategy
+from agnostic_rand.weights import CascadingRandomization, FullRandomization
 
 _DEFAULT_OPTIONS = RunOptions()
 _BOTTOM_UP = CascadingRandomization(order="bottom_up")
@@ -36,10 +36,13 @@ class SmoothMPRT:
         model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
         samples: The number of noisy inputs.
         noise: The noise's standard deviation, as a share of each input's range.
-        strategy: By default bottom up, as in the paper.
+        strategy: A strategy, or the order of a cascade; by default bottom up, as in the paper.
         draws: How often each step is drawn.
         measures: How maps are compared.
         options: How the model is run.
+
+    Raises:
+        ArgumentError: An argument is out of range, or `strategy` is none.
 
     Source: Hedström et al. 2024 (Sanity Checks Revisited), section 4.1.
     """
@@ -49,7 +52,7 @@ class SmoothMPRT:
     targets: ArrayLike = None
     samples: int = 50
     noise: float = 0.1
-    strategy: RandomizationStrategy = _BOTTOM_UP
+    strategy: StrategyLike = _BOTTOM_UP
     draws: int = 1
     measures: tuple[str, ...] = ("spearman", "spearman_abs")
     options: RunOptions = _DEFAULT_OPTIONS
@@ -57,6 +60,7 @@ class SmoothMPRT:
     def __post_init__(self) -> None:
         whole_number("samples", self.samples, least=1, example=50)
         real_number("noise", self.noise, least=0, example=0.1)
+        resolve_strategy(self.strategy)
         whole_number("draws", self.draws, least=1, example=3)
 
     def run(self, explainer: ExplainerLike) -> RandomizationResult:
@@ -71,7 +75,8 @@ class SmoothMPRT:
         smoothed = SmoothGrad(self.options.explainer(explainer), self.samples, self.noise)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures = resolve_measures(self.measures)
-        return randomize_and_explain(subject, [smoothed], self.strategy, draws=self.draws, measures=measures)[0]
+        strategy = resolve_strategy(self.strategy)
+        return randomize_and_explain(subject, [smoothed], strategy, draws=self.draws, measures=measures)[0]
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,19 @@ class EfficientMPRT:
     """How much more complex the maps become under full randomization: `(C(random) - C(trained)) / C(trained)`.
 
     `C` is the entropy of the map's histogram between its own minimum and maximum, in nats. A score
-    above 0 says that complexity rose, 0 that it did not change. Not bounded; NaN where the trained
-    map has no entropy. The random control scores 0 without explaining anything, and a single large
-    pixel changes the histogram: the scores of other numbers of bins are given beside the first.
+    above 0 says that complexity rose, 0 that it did not change. Above -1; NaN where the trained or
+    the random map is constant, so that it has no histogram. The random control scores 0 without
+    explaining anything, and a single large pixel changes the histogram: the scores of other numbers
+    of bins are given beside the first.
 
     Args:
         model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
         bins: Numbers of histogram bins; the first is the paper's.
         draws: How often the model is drawn.
         options: How the model is run.
+
+    Raises:
+        ArgumentError: There is no number of bins, one is below 2, or `draws` is below 1.
 
     Source: Hedström et al. 2024 (Sanity Checks Revisited), section 4.2.
     """
@@ -100,11 +109,7 @@ class EfficientMPRT:
     options: RunOptions = _DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
-        if not self.bins:
-            raise ArgumentError(
-                "bins", expected="at least one number of bins", received="none", fix="Pass bins=(100,)."
-            )
-        for count in self.bins:
+        for count in several("bins", self.bins, example="(100,)"):
             whole_number("bins", count, least=2, example=100)
         whole_number("draws", self.draws, least=1, example=3)
 
@@ -142,7 +147,8 @@ def complexity_rise(bins: int) -> Measure:
 def histogram_entropy(maps: Array, bins: int) -> HostArray:
     """The entropy in nats of each map's histogram of equal bins between its minimum and maximum, `(n,)`.
 
-    Computed on the host. At most `ln(bins)`; 0 for a constant map.
+    Computed on the host. At most `ln(bins)`; 0 for a map that is constant, also where only rounding
+    makes it differ: fewer numbers than bins lie between its extremes.
 
     Example:
         >>> histogram_entropy(np.arange(100.0)[None], bins=100).round(3)
@@ -152,7 +158,8 @@ def histogram_entropy(maps: Array, bins: int) -> HostArray:
     rows = host.reshape(host.shape[0], -1)
     entropies = np.zeros(rows.shape[0])
     for number, row in enumerate(rows):
-        if np.ptp(row) > 0:
+        edges = np.linspace(row.min(), row.max(), bins + 1)
+        if (np.diff(edges) > 0).all():
             counts, _ = np.histogram(row, bins=bins)
             shares = counts[counts > 0] / row.size
             entropies[number] = float(-(shares * np.log(shares)).sum())
@@ -162,5 +169,5 @@ def histogram_entropy(maps: Array, bins: int) -> HostArray:
 def _rise(trained: HostArray, maps: Array, bins: int) -> Array:
     random = histogram_entropy(maps, bins)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rise = np.where(trained > 0, (random - trained) / trained, np.nan)
+        rise = np.where((trained > 0) & (random > 0), (random - trained) / trained, np.nan)
     return rise if is_numpy_array(maps) else array_namespace(maps).asarray(rise)

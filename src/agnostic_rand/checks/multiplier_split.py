@@ -11,9 +11,11 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.fitting import fitting_measures
+from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import (
+    ExpectedGradients,
     Explainer,
     ExplainerLike,
     Gradient,
@@ -22,7 +24,7 @@ from agnostic_rand.explainers import (
 )
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MeasureLike
-from agnostic_rand.weights import CascadingRandomization, RandomizationStrategy
+from agnostic_rand.weights import CascadingRandomization
 
 _DEFAULT_OPTIONS = RunOptions()
 _TOP_DOWN = CascadingRandomization()
@@ -37,12 +39,18 @@ class MultiplierSplit:
     what it adds to the score says nothing about the model. A small gap does not say that the
     remainder is right.
 
+    A method whose factor this library does not know is a pair of objects with and without it, such as
+    Captum's `(DeepLift(net), DeepLift(net, multiply_by_inputs=False))`.
+
     Args:
         model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
-        strategy: Which layers are randomized and how.
+        strategy: Which layers are randomized and how, or the order of a cascade.
         draws: How often each step is drawn.
         measures: How maps are compared.
         options: How the model is run.
+
+    Raises:
+        ArgumentError: `strategy` is none, or `draws` is below 1.
 
     Source: Kokhlikyan et al. 2021.
     """
@@ -50,31 +58,31 @@ class MultiplierSplit:
     model: Any
     inputs: ArrayLike
     targets: ArrayLike = None
-    strategy: RandomizationStrategy = _TOP_DOWN
+    strategy: StrategyLike = _TOP_DOWN
     draws: int = 1
     measures: tuple[MeasureLike, ...] = ("spearman", "spearman_abs")
     options: RunOptions = _DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
+        resolve_strategy(self.strategy)
         whole_number("draws", self.draws, least=1, example=3)
 
     def run(self, explainer: ExplainerLike) -> CheckResult:
         """The scores by multiplier (`"with"`, `"without"`), draw, step and sample.
 
         Args:
-            explainer: `IntegratedGradients`, `GradientTimesInput` or `Gradient`, or a pair
-                `(with, without)` of any two explainers.
+            explainer: `IntegratedGradients`, `ExpectedGradients`, `GradientTimesInput` or `Gradient`,
+                or a pair `(with, without)` of any two explainers.
 
         Raises:
             ArgumentError: The explainer has no factor that is known.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        pair = self._pair(explainer)
+        pair, strategy = self._pair(explainer), resolve_strategy(self.strategy)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
         results = [
-            randomize_and_explain(subject, [one], self.strategy, draws=self.draws, measures=measures)[0]
-            for one in pair
+            randomize_and_explain(subject, [one], strategy, draws=self.draws, measures=measures)[0] for one in pair
         ]
         first = results[0]
         scores = {m.name: np.stack([result.scores[m.name] for result in results]) for m in measures}
@@ -107,13 +115,13 @@ class MultiplierSplit:
         if isinstance(explainer, tuple) and len(explainer) == 2:
             return self.options.explainer(explainer[0]), self.options.explainer(explainer[1])
         resolved = self.options.explainer(explainer)
-        if isinstance(resolved, IntegratedGradients):
+        if isinstance(resolved, IntegratedGradients | ExpectedGradients):
             return replace(resolved, multiply_by_inputs=True), replace(resolved, multiply_by_inputs=False)
         if isinstance(resolved, Gradient | GradientTimesInput):
             return GradientTimesInput(), Gradient()
         raise ArgumentError(
             f"the explainer {resolved.name!r}",
-            expected="IntegratedGradients, GradientTimesInput or Gradient",
+            expected="IntegratedGradients, ExpectedGradients, GradientTimesInput or Gradient",
             received="a method whose factor is not known",
             fix="Pass a pair (with, without) of explainers.",
         )

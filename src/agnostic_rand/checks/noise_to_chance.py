@@ -28,10 +28,11 @@ class NoiseToChance:
     All weights get noise of `levels` equal steps, up to the first level of a doubling search at
     which the mean accuracy is within `max(0.1 / classes, 0.01)` of `1 / classes`, or within two of
     its standard errors where samples are few. At each level the outputs' change is the Euclidean
-    distance of the softmax vectors and the maps' change `1 - similarity`; score: Spearman's
-    correlation of the two over levels, for each draw and sample. 1 says that the map follows the
-    model all the way. A map whose own noise grew with the level would score 1 too; a map that jumps
-    at once and stays away scores about 0, although it depends on the model.
+    distance of the probabilities (a softmax of the outputs, but for a model that puts out
+    probabilities) and the maps' change `1 - similarity`; score: Spearman's correlation of the two
+    over levels, for each draw and sample. 1 says that the map follows the model all the way. A map
+    whose own noise grew with the level would score 1 too; a map that jumps at once and stays away
+    scores about 0, although it depends on the model.
 
     Args:
         model: As in `ModelRandomizationMetric`; a classifier.
@@ -111,6 +112,7 @@ class NoiseToChance:
                 "noise": self.noise,
                 "levels": list(levels),
                 "searched_accuracy": accuracies,
+                "probability": path.probability(),
                 "output_change": _means(outputs),
                 "map_change": _means(maps),
                 "measures": described_measures([measure]),

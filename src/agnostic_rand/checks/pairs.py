@@ -20,10 +20,10 @@ def compared_models(
 ) -> dict[str, HostArray]:
     """By measure, the scores `(n,)` of two models' maps for the subject's inputs and targets.
 
-    Without labels, the first model's predictions are explained in both.
+    Without labels, the predictions of the subject's own model are explained in both.
     """
     one, other = subject.activated(first), subject.activated(second)
-    targets = subject.fixed_targets(one)
+    targets = subject.fixed_targets(subject.activated(subject.adapter))
     samples, context = subject.samples, subject.context()
     scores = {measure.name: np.full(len(subject.samples), np.nan) for measure in measures}
     pairs = zip(

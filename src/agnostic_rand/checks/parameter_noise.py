@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from scipy import special
 
-from agnostic_rand.adapters import HostArray
-from agnostic_rand.arguments import real_number, whole_number
+from agnostic_rand.adapters import HostArray, Parameter
+from agnostic_rand.arguments import real_number, several, whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
@@ -23,7 +24,6 @@ from agnostic_rand.weights import (
     GaussianNoise,
     MultiplicativeNoise,
     Perturbation,
-    PoissonNoise,
 )
 from agnostic_rand.weights.grouping import Grouping
 
@@ -35,8 +35,46 @@ _PERTURBATIONS: dict[str, Callable[[float], Perturbation]] = {
     "gaussian_relative": lambda level: GaussianNoise(level, relative=True),
     "multiplicative": MultiplicativeNoise,
     # A level is a relative scale of noise: counts of 1 / level^2 give a weight of 1 that much noise.
-    "poisson": lambda level: PoissonNoise(1 / level**2),
+    "poisson": lambda level: CoupledPoissonNoise(1 / level**2),
 }
+
+# From so large an expectation on, the expansion of the quantile is off by a count at most.
+_LARGE = 1000.0
+
+
+@dataclass(frozen=True)
+class CoupledPoissonNoise:
+    """What `PoissonNoise` draws, from one uniform number for each weight, whatever the rate.
+
+    Rates that share a generator's state share their noise as far as counts can.
+
+    Args:
+        rate: Counts per unit of weight, above 0.
+    """
+
+    rate: float
+
+    def __call__(self, value: HostArray, _parameter: Parameter, rng: np.random.Generator) -> HostArray:
+        """The new value, shaped like `value`."""
+        noisy: HostArray = np.sign(value) * poisson_quantile(rng.random(value.shape), np.abs(value) * self.rate)
+        return noisy / self.rate
+
+
+def poisson_quantile(uniform: HostArray, expectation: HostArray) -> HostArray:
+    """The smallest count whose distribution function is at least `uniform`, shaped like the arguments.
+
+    Above an expectation of 1000 by the Cornish-Fisher expansion, within a count of the quantile.
+
+    Example:
+        >>> poisson_quantile(np.array([0.1, 0.5, 0.9]), np.array([3.0, 3.0, 3.0]))
+        array([1., 3., 5.])
+    """
+    normal = special.ndtri(uniform)
+    large = np.round(expectation + np.sqrt(expectation) * normal + (normal * normal - 1) / 6)
+    few = expectation < _LARGE
+    # The distribution function is inverted where counts are few: it takes the longer the more there are.
+    exact = np.ceil(special.pdtrik(np.where(few, uniform, 0.5), np.where(few, expectation, 1.0)))
+    return np.maximum(np.where(few, np.where(expectation > 0, exact, 0.0), large), 0.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +95,9 @@ class ParameterNoise:
         measures: How maps are compared.
         options: How the model is run.
 
-    A draw's noise is the same at every level but for its size, so that a fall is the level's.
+    A draw's noise is the same at every level but for its size, so that a fall is the level's. Poisson
+    counts are whole numbers, and their noise is the same as far as these can be: it comes from one
+    uniform number for each weight by the inverse distribution function.
 
     Raises:
         ArgumentError: The noise is not known, there is no level, or one is not above 0.
@@ -83,11 +123,7 @@ class ParameterNoise:
                 received=repr(self.noise),
                 fix="Leave it out for noise relative to each parameter's own scale.",
             )
-        if not self.levels:
-            raise ArgumentError(
-                "levels", expected="at least one level", received="none", fix="Pass levels=(0.1, 0.3, 1.0)."
-            )
-        for level in self.levels:
+        for level in several("levels", self.levels, example="(0.1, 0.3, 1.0)"):
             real_number("levels", level, least=0, example=0.1, above=True)
         whole_number("draws", self.draws, least=1, example=3)
 

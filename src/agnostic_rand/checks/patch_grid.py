@@ -71,8 +71,12 @@ class PatchGrid:
 
     @property
     def box(self) -> int:
-        """The side of the blur: a patch's, but wide enough to blur where patches are a pixel or two."""
-        return max(self.side, 5)
+        """The side of the blur: a patch's, but wide enough to blur where patches are a pixel or two.
+
+        Odd, so that a box has its pixel in the middle: one more than the side of a patch of even side.
+        """
+        side = max(self.side, 5)
+        return side if side % 2 else side + 1
 
     def blurred(self, images: HostArray) -> HostArray:
         """The mean over a box around each pixel, edges repeated; shaped like the images."""

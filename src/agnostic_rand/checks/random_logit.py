@@ -26,7 +26,8 @@ _DEFAULT_OPTIONS = RunOptions()
 class RandomLogitMetric:
     """How alike the maps of a sample's class and of another class are; lower depends more on the class.
 
-    Score: `rho(map(x; class y), map(x; class y'))`, the model as it is. It says nothing about the
+    Score: `rho(map(x; class y), map(x; class y'))`, the model as it is. The paper draws one other
+    class for each image; all of them cost as many maps and need no draw. It says nothing about the
     model's weights, and noise that is drawn for each class scores 0.
 
     Args:
@@ -100,7 +101,8 @@ def random_logit_of(
         explainer=explainer.name,
         dimensions={"off_class": _named(off_class, len(others)), "sample": tuple(range(len(labels)))},
         scores=scores,
-        meaning="a high score says that the map hardly depends on the class",
+        meaning="a high score says that the map hardly depends on the class; compared with "
+        + ("one other class, drawn for each sample" if off_class == "one" else "every other class"),
         seed=subject.streams.seed,
         settings={
             "off_class": off_class,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -23,6 +23,8 @@ class ExplanationContext:
         step: The step of the plan; -1 for the trained model.
         first_sample: The position of the batch's first sample among all samples.
         noises: Noise that was put on the device before, by shape.
+        copies: Where the batch is made of copies of another, the outermost first: the number of
+            samples of the other, and the number of the first copy among all.
     """
 
     streams: Streams
@@ -32,6 +34,7 @@ class ExplanationContext:
     step: int = -1
     first_sample: int = 0
     noises: dict[tuple[int, ...], Array] = field(default_factory=dict)
+    copies: tuple[tuple[int, int], ...] = ()
 
     def channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape `(n, ...)` with channels at its end: numbers are drawn in one layout for all frameworks."""
@@ -59,7 +62,15 @@ class ExplanationContext:
         return self.streams.generator(Purpose.SMOOTHING, 1).random(shape)
 
     def own_noise(self, sample: int) -> np.random.Generator:
-        """A generator that belongs to this step, this draw and one sample of the batch alone."""
+        """A generator that belongs to this step, this draw and one sample (and its copy) of the batch alone."""
+        numbers = []
+        for size, first in reversed(self.copies):
+            numbers.append(first + sample // size)
+            sample %= size
         # Keys are not negative, so the trained model's -1 is counted as 0.
-        key = (self.draw + 1, self.step + 1, self.first_sample + sample)
+        key = (self.draw + 1, self.step + 1, self.first_sample + sample, *numbers)
         return self.streams.generator(Purpose.CONTROL, *key)
+
+    def of_copies(self, size: int, first: int) -> ExplanationContext:
+        """The context of copies of a batch of `size` samples, one after the other, the first being copy `first`."""
+        return replace(self, copies=(*self.copies, (size, first)))

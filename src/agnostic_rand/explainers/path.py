@@ -73,6 +73,7 @@ class ExpectedGradients:
         baselines: A number, one baseline shaped like a sample, or several, `(k, ...)`.
         samples: The number of points, at least 1.
         noise: The standard deviation of noise on the input, as a share of its range (max - min).
+        multiply_by_inputs: Whether each gradient is multiplied by `inputs - baseline`.
 
     Raises:
         ArgumentError: An argument is out of range, or the baselines do not fit a sample.
@@ -89,6 +90,7 @@ class ExpectedGradients:
     baselines: float | HostArray = 0.0
     samples: int = 50
     noise: float = 0.0
+    multiply_by_inputs: bool = True
 
     def __post_init__(self) -> None:
         whole_number("samples", self.samples, least=1, example=50)
@@ -111,7 +113,8 @@ class ExpectedGradients:
         total: Array = None
         for gradients in folded(adapter.gradient, points(), targets, context.batch_size):
             for gradient in (gradients[k, ...] for k in range(gradients.shape[0])):
-                part = gradient * differences.pop(0)
+                difference = differences.pop(0)
+                part = gradient * difference if self.multiply_by_inputs else gradient
                 total = part if total is None else total + part
         return total / self.samples
 

@@ -53,8 +53,14 @@ class _Smoothed(ABC):
     ) -> Iterator[Array]:
         copies = (context.noisy(adapter, inputs, self.noise, i, self.samples) for i in range(self.samples))
 
+        size, done = inputs.shape[0], 0
+
         def explain(stack: Array, stack_targets: Array) -> Array:
-            return self.base.explain(adapter, stack, stack_targets, context)
+            nonlocal done
+            # What a method draws belongs to the copy, however many of them fill a batch.
+            place = context.of_copies(size, done)
+            done += stack.shape[0] // size
+            return self.base.explain(adapter, stack, stack_targets, place)
 
         return folded(explain, copies, targets, context.batch_size)
 
@@ -108,10 +114,12 @@ class VarGrad(_Smoothed):
 
     Arguments and errors are those of `SmoothGrad`; a single sample gives zeros.
 
-    Source: Adebayo et al. 2018 (workshop version), section 2.
+    Source: Adebayo et al. 2018 (workshop version), section 2; 25 samples as in their code.
     """
 
     kind: ClassVar[str] = "vargrad"
+
+    samples: int = 25
 
     def _reduce(self, maps: Iterator[Array]) -> Array:
         # Deviations from the first map: a difference of large squares would lose the variance.
