@@ -26,6 +26,7 @@ from agnostic_rand.errors import InputError, ModelError, unknown_name
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.beside import SideRuntimes
 from agnostic_rand_keras.bound_functions import refuse_bound_functions
+from agnostic_rand_keras.channels import channel_axis
 from agnostic_rand_keras.cloning import cloned
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
@@ -77,12 +78,12 @@ class KerasAdapter:
         self._starts = LayerStarts()
         self._dtype = _input_dtype(self._layers)
         self._example: tuple[Array, SideInputs | None] = (None, None)
-        self.channel_axis = _channel_axis(model)
         self.order_source: OrderSource = "declared"
         if example_inputs is not None:
             self._trace(example_inputs, example_beside)
         elif (order := graph_order(model, self._layers, self._owners)) is not None:
             self._layers, self.order_source = order, "traced"
+        self.channel_axis = channel_axis(model, [self._owners[layer.name] for layer in self._layers])
 
     @property
     def native(self) -> keras.Model:
@@ -299,9 +300,3 @@ def _input_dtype(layers: Sequence[Layer]) -> str:
     """Layers cast their inputs themselves: half precision begins inside of the model."""
     dtypes = {parameter.dtype for layer in layers for parameter in layer.parameters}
     return "float64" if "float64" in dtypes else "float32"
-
-
-def _channel_axis(model: keras.Model) -> int:
-    formats = (getattr(layer, "data_format", None) for layer in all_layers(model))
-    known = next((f for f in formats if f in ("channels_first", "channels_last")), keras.config.image_data_format())
-    return 1 if known == "channels_first" else -1

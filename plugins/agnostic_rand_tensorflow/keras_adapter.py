@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from agnostic_rand.adapters import Array, HostArray
+from agnostic_rand_tensorflow.channels import channel_axis
 from agnostic_rand_tensorflow.module_adapter import ModuleAdapter
 from agnostic_rand_tensorflow.native_init import initialized
 from agnostic_rand_tensorflow.statistics import estimated_statistics, refuse_own_normalization
@@ -12,6 +14,18 @@ from agnostic_rand_tensorflow.statistics import estimated_statistics, refuse_own
 
 class LegacyKerasAdapter(ModuleAdapter):
     """A `tf_keras` model: Sequential, functional or subclassed. Its arguments are `TensorFlowAdapter`'s."""
+
+    def _open(self, *arguments: Any) -> None:
+        super()._open(*arguments)
+        self._find_channels()
+
+    def _trace(self, *arguments: Any) -> None:
+        super()._trace(*arguments)
+        self._find_channels()
+
+    def _find_channels(self) -> None:
+        ordered = [self._owners[layer.name] for layer in self._layers]
+        self.channel_axis = channel_axis([*ordered, *self._ownership.owners.values()])
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the layer's own initializers give; nothing for bare variables."""

@@ -63,6 +63,45 @@ def test_channels_are_where_the_model_s_layers_have_them(data_format):
     )
 
 
+def test_a_flatten_layer_says_less_of_channels_than_a_convolution():
+    class Declared(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flatten = keras.layers.Flatten()
+            self.convolution = keras.layers.Conv2D(2, 2, data_format="channels_first")
+            self.convolution.build((None, 3, 4, 4))
+
+        def build(self, shape) -> None:
+            self.built = True
+
+        def call(self, x):
+            return self.flatten(self.convolution(x))
+
+    model = Declared()
+    model.build((None, 3, 4, 4))
+    adapter = ar.adapt(model)
+    assert adapter.channel_axis == 1
+    assert adapter.clone().channel_axis == 1
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow has no such convolution on a CPU")
+def test_channels_are_where_the_first_convolution_that_runs_has_them():
+    class Mixed(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.late = keras.layers.Conv2D(2, 2, data_format="channels_last")
+            self.early = keras.layers.Conv2D(2, 2, data_format="channels_first")
+
+        def call(self, x):
+            return keras.ops.mean(self.late(keras.ops.moveaxis(self.early(x), 1, -1)), (1, 2))
+
+    model, x = Mixed(), np.ones((2, 3, 5, 5), np.float32)
+    model(x)
+    adapter = ar.adapt(model, example_inputs=x)
+    assert adapter.channel_axis == 1
+    assert adapter.clone().channel_axis == 1
+
+
 def test_without_image_layers_channels_are_where_keras_is_set_to():
     before = keras.config.image_data_format()
     try:

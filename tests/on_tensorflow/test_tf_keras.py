@@ -240,3 +240,41 @@ def test_a_cascade_of_legacy_keras_covers_every_parameter(build: Callable[[], An
     assert result.settings["parameters"] == sum(int(np.prod(w.shape)) for w in model.weights if w.trainable)
     assert np.isfinite(result.scores["spearman"]).mean() > 0.9
     assert all(np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True))
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_channels_are_where_the_first_convolution_or_pooling_has_them(data_format: str) -> None:
+    layers = keras.layers
+    first = {
+        "convolution": lambda: layers.Conv2D(2, 2, data_format=data_format),
+        "pooling": lambda: layers.AveragePooling2D(data_format=data_format),
+        "padding": lambda: layers.ZeroPadding2D(data_format=data_format),
+    }
+    for kind, make in first.items():
+        model = keras.Sequential([keras.Input((4, 4, 4)), make(), layers.Flatten(), layers.Dense(3)])
+        adapter = ar.adapt(model)
+        due = -1 if data_format == "channels_last" else 1
+        assert (adapter.channel_axis, adapter.clone().channel_axis) == (due, due), kind
+
+
+def test_a_flatten_layer_that_is_declared_first_says_nothing_of_channels() -> None:
+    class Declared(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flatten = keras.layers.Flatten()
+            self.convolution = keras.layers.Conv2D(2, 2, data_format="channels_first")
+            self.convolution.build((None, 3, 4, 4))
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return self.flatten(self.convolution(x))
+
+    assert ar.adapt(Declared()).channel_axis == 1
+
+
+def test_without_image_layers_channels_are_where_keras_is_set_to() -> None:
+    before = keras.backend.image_data_format()
+    try:
+        keras.backend.set_image_data_format("channels_first")
+        assert ar.adapt(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])).channel_axis == 1
+    finally:
+        keras.backend.set_image_data_format(before)
