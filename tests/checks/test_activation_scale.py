@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import stats
 from torch import nn
 
 import agnostic_rand as ar
+from agnostic_rand.checks.activation_scale import top_share, win_probability
 from agnostic_rand.errors import ArgumentError
 
 from .nets import random_images
@@ -27,7 +29,9 @@ X = random_images(9, (2, 6, 6)).astype(np.float64)
 
 
 def by_hand(model: nn.Module, classes: np.ndarray, upto: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of |h| and |h g| of each channel of a layer's output, all samples at once."""
+    """The mean of |h| and |h g| of each channel of what a layer passes on, all samples at once."""
+    # Its output is followed by a ReLU, but for the last.
+    upto += 1 if upto < 5 else 0
     hidden = model[: upto + 1](torch.from_numpy(X)).detach().requires_grad_()
     chosen = model[upto + 1 :](hidden)[range(len(X)), classes].sum()
     (gradient,) = torch.autograd.grad(chosen, hidden)
@@ -38,6 +42,14 @@ def by_hand(model: nn.Module, classes: np.ndarray, upto: int) -> tuple[np.ndarra
 def share(values: np.ndarray, norms: np.ndarray, part: float) -> float:
     ordered = sorted(range(len(norms)), key=lambda k: -norms[k])
     return float(values[ordered[: math.ceil(part * len(norms))]].sum() / values.sum())
+
+
+def wins(norms: np.ndarray, part: float) -> float:
+    """D4 for each pair of one of the largest and another, written out."""
+    ordered = sorted(norms, reverse=True)
+    count = math.ceil(part * len(norms))
+    pairs = [(a, b) for a in ordered[:count] for b in ordered[count:] if a > 0 or b > 0]
+    return float(np.mean([1 - 2 / math.pi * math.atan(b / a) for a, b in pairs]))
 
 
 @pytest.mark.parametrize("batch_size", [64, 2])
@@ -61,6 +73,7 @@ def test_shares_and_correlations(batch_size: int) -> None:
             "channel_correlation": stats.spearmanr(norms, random_norms).statistic,
             "top_contribution_trained": share(products, norms, 0.1),
             "top_contribution_random": share(random_products, norms, 0.1),
+            "top_wins_expected": wins(norms, 0.1),
         }
         for name, value in expected.items():
             assert result.scores[name][0, place] == pytest.approx(value, abs=1e-9), name
@@ -88,7 +101,11 @@ def test_tokens_keep_features_last() -> None:
 
 @pytest.mark.parametrize(("ratio", "probability"), [(2, 0.705), (5, 0.874), (10, 0.937)])
 def test_d4_large_channels_win_whatever_the_weights(ratio: float, probability: float) -> None:
-    assert 2 / math.pi * math.atan(ratio) == pytest.approx(probability, abs=6e-4)
+    assert float(win_probability(np.array(ratio), np.array(-1.0))) == pytest.approx(probability, abs=6e-4)
+    drawn = np.abs(np.random.default_rng(0).standard_normal((2, 400_000)))
+    assert (drawn[0] * ratio > drawn[1]).mean() == pytest.approx(probability, abs=4e-3)
+    assert np.isnan(win_probability(np.array(0.0), np.array(0.0)))
+    assert float(win_probability(np.array(1.0), np.array(0.0))) == 1
 
     # Through the check: two channels, ratio to one, and a fresh head in every draw.
     class Fixed(nn.Module):
@@ -131,6 +148,81 @@ def test_d5_contributions_under_fresh_weights_have_the_shares_of_the_activations
     assert trained == pytest.approx(share(scales, scales, 0.1), rel=1e-5)
     assert 0.3 < trained < 0.6
     assert random == pytest.approx(trained, abs=0.02)
+
+
+class Functional(nn.Module):
+    """The layers of a sequence, with a function without a name after the first."""
+
+    def __init__(self, layers: nn.Sequential, function: Any) -> None:
+        super().__init__()
+        self.first, self.last, self.function = layers[0], layers[-1], function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+def dead_units() -> tuple[nn.Sequential, np.ndarray]:
+    """A net of 100 units of growing size, ten of which are never active though their outputs are the largest."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 100), nn.ReLU(), nn.Linear(100, 10))
+    with torch.no_grad():
+        model[0].weight *= torch.linspace(0.1, 3, 100)[:, None]
+        model[0].bias.zero_()
+        model[0].bias[:10] = -30.0
+    return model, np.random.default_rng(0).standard_normal((200, 20)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "seen"),
+    [
+        (lambda net: net, "the output of '1'"),
+        (lambda net: nn.Sequential(net[0], net[1], nn.Dropout(0.5), net[2]), "the output of '2'"),
+        (lambda net: nn.Sequential(nn.Sequential(net[0], net[1]), net[2]), "the output of '0.1'"),
+        (lambda net: nn.Sequential(net[0], nn.ReLU(inplace=True), net[2]), "the output of '1'"),
+        (lambda net: Functional(net, torch.relu), "its output, rectified"),
+        (lambda net: Functional(net, lambda h: torch.relu(h)[:, :, None].amax(2)), "its output, rectified"),
+    ],
+)
+def test_d5_is_about_what_passes_the_activation_function(wrap: Any, seen: str) -> None:
+    net, x = dead_units()
+    hidden = net[:2](torch.from_numpy(x)).detach().double().numpy()
+    result = ar.ActivationScale(wrap(net), x, draws=20, options=ar.RunOptions(seed=2)).run()
+    first = result.dimensions["layer"][-1]
+    assert result.settings["seen"][first] == seen
+    trained = result.scores["top_share_trained"][0, -1]
+    assert trained == pytest.approx(share(hidden.mean(0), hidden.mean(0), 0.1), rel=1e-5)
+    # The outputs before the ReLU have .812, which is that of the units that are never active.
+    assert trained == pytest.approx(0.194, abs=0.0005)
+    # D5: fresh weights keep the share.
+    rng, top = np.random.default_rng(1), np.argsort(hidden.mean(0))[-10:]
+    fresh = [np.abs(rng.standard_normal(100) * hidden).mean(0) for _ in range(200)]
+    expected = np.mean([one[top].sum() / one.sum() for one in fresh])
+    assert expected == pytest.approx(trained, abs=0.01)
+    assert result.scores["top_contribution_random"][:, -1].mean() == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("function", [nn.functional.gelu, torch.tanh, lambda h: h, nn.functional.leaky_relu])
+def test_another_function_without_a_name_is_not_taken_for_a_relu_and_a_named_one_is_seen(function: Any) -> None:
+    net, x = dead_units()
+    # So that no gradient is lost to rounding far out.
+    with torch.no_grad():
+        net[0].bias.zero_()
+        net[0].weight *= 0.1
+    before = net[0](torch.from_numpy(x)).detach().double()
+    plain = ar.ActivationScale(Functional(net, function), x, options=ar.RunOptions(seed=2)).run()
+    assert plain.settings["seen"]["first"] == "its output"
+    norms = before.abs().mean(0).numpy()
+    assert plain.scores["top_share_trained"][0, -1] == pytest.approx(share(norms, norms, 0.1), rel=1e-5)
+    named = nn.Sequential(net[0], nn.GELU(), net[2])
+    norms = nn.functional.gelu(before).abs().mean(0).numpy()
+    found = ar.ActivationScale(named, x, options=ar.RunOptions(seed=2)).run()
+    assert found.scores["top_share_trained"][0, -1] == pytest.approx(share(norms, norms, 0.1), rel=1e-5)
+
+
+def test_the_share_of_channels_is_counted_without_rounding() -> None:
+    sizes = np.arange(1.0, 71.0)
+    assert top_share(sizes, 0.1) == pytest.approx(sizes[-7:].sum() / sizes.sum())
+    assert top_share(sizes, 0.101) == pytest.approx(sizes[-8:].sum() / sizes.sum())
 
 
 def test_bad_arguments() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, Layer, ModelAdapter, SupportsLayerGradient, require
+from agnostic_rand.adapters import HostArray, ModelAdapter, SupportsLayerGradient, require
 from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.inside import Place, channel_axis, places_of
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, ModelError
 from agnostic_rand.samples import ArrayLike
@@ -24,14 +26,17 @@ _DEFAULT_OPTIONS = RunOptions()
 class ActivationScale:
     """The share of the largest channels and the order of channels, trained against random, layer by layer.
 
-    With `c(h)` the mean absolute output of each channel over samples and space:
+    `h` is what a layer passes on, after its activation function (`settings["seen"]` says where that
+    was seen), and `c` the mean of `|h|` of each channel over samples and space.
     `top_share = sum of the largest c / sum of all c`, in the trained layer and where its own weights
-    and those above are random; `channel_correlation`, Spearman's of the two. With `h g` the outputs
+    and those above are random; `channel_correlation`, Spearman's of the two. With `h g` the activation
     times the class's gradient: `top_contribution`, the share of `sum |h g|` that those channels have
     whose trained `c` is the largest, in the trained model and where all layers above are random.
+    `top_wins_expected` is how often a channel among the largest is to contribute more than one of the
+    others when both have fresh weights, the mean of `win_probability` over such pairs.
 
     Randomizing from the top keeps the activations below, so that large channels go on to dominate
-    every explanation, whatever the weights above: where `top_contribution_random` is near
+    every explanation, whatever the weights above. Where `top_contribution_random` is near
     `top_share_trained`, a low change of a map is a limit of the test, not a property of the method.
     It says nothing about any one explanation.
 
@@ -75,8 +80,9 @@ class ActivationScale:
         with subject.working([]) as working, subject.randomizer(working, plan) as randomizer:
             require(working, SupportsLayerGradient, "ActivationScale()", instead)
             targets = subject.fixed_targets(working)
-            look = _Look(working, subject, targets)
-            trained = {step.name: look.at(step.name) for step in plan.steps if step.name in look.names}
+            places = places_of(working, subject)
+            look = _Look(working, subject, targets, places)
+            trained = {step.name: look.at(step.name) for step in plan.steps if step.name in places}
             if not trained:
                 raise ModelError(
                     "the model",
@@ -89,6 +95,7 @@ class ActivationScale:
             scores = {name: np.full(shape, np.nan) for name in _MEASURES}
             for place, (norms, products) in enumerate(trained.values()):
                 scores["top_share_trained"][:, place] = top_share(norms, self.share)
+                scores["top_wins_expected"][:, place] = _expected_wins(norms, self.share)
                 scores["top_contribution_trained"][:, place] = _share_of_largest(products, norms, self.share)
             for draw in range(self.draws):
                 for number, step in enumerate(plan.steps):
@@ -114,7 +121,11 @@ class ActivationScale:
             scores=scores,
             meaning="a random contribution near the trained share says that large channels dominate",
             seed=subject.streams.seed,
-            settings={"share": self.share, **subject.described([])},
+            settings={
+                "share": self.share,
+                "seen": {name: places[name].words for name in layers},
+                **subject.described([]),
+            },
             versions=subject.versions(),
         )
 
@@ -125,7 +136,24 @@ _MEASURES = (
     "channel_correlation",
     "top_contribution_trained",
     "top_contribution_random",
+    "top_wins_expected",
 )
+
+
+def win_probability(first: HostArray, second: HostArray) -> HostArray:
+    """How likely `|v first| > |w second|` is for independent `v, w ~ N(0, s)`: `2/pi arctan(|first| / |second|)`.
+
+    In [0, 1]: 0.5 for equal sizes, whatever `s`; NaN where both are 0.
+
+    Source: the ratio of two centred normals is Cauchy; after Binder et al. 2023, section 4.
+
+    Example:
+        >>> win_probability(np.array([1.0, 2.0, 5.0, 10.0]), np.array(1.0)).round(3)
+        array([0.5  , 0.705, 0.874, 0.937])
+    """
+    sizes = np.abs(first), np.abs(second)
+    found: HostArray = 2 / np.pi * np.arctan2(*sizes)
+    return np.where((sizes[0] == 0) & (sizes[1] == 0), np.nan, found)
 
 
 def top_share(norms: HostArray, share: float) -> float:
@@ -140,10 +168,25 @@ def top_share(norms: HostArray, share: float) -> float:
 
 def _share_of_largest(values: HostArray, norms: HostArray, share: float) -> float:
     """The share of the sum of `values` at the largest `norms`."""
-    count = max(1, math.ceil(share * len(norms)))
     total = float(values.sum())
-    chosen = np.argsort(norms, kind="stable")[-count:]
+    chosen, _ = _split(norms, share)
     return float(values[chosen].sum()) / total if total > 0 else float("nan")
+
+
+def _expected_wins(norms: HostArray, share: float) -> float:
+    """The mean of `win_probability` over pairs of a channel among the largest and another; NaN without pairs."""
+    largest, others = (norms[part] for part in _split(norms, share))
+    wins = win_probability(largest[:, None], others[None, :])
+    defined = wins[np.isfinite(wins)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _split(norms: HostArray, share: float) -> tuple[HostArray, HostArray]:
+    """The places of the largest and of the others."""
+    # Rounding first: 10 % of 70 channels is 7.000000000000001 in floating point.
+    count = max(1, math.ceil(round(share * len(norms), 9)))
+    order = np.argsort(norms, kind="stable")
+    return order[-count:], order[:-count]
 
 
 @dataclass(frozen=True)
@@ -151,18 +194,11 @@ class _Look:
     adapter: ModelAdapter
     subject: Subject
     targets: HostArray
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The layers whose outputs have channels."""
-        placed = self.subject.samples[:1].placed(self.adapter)
-        capable: Any = placed.seen_by(self.adapter)
-        shapes = capable.layer_shapes(placed.explained)
-        return tuple(layer.name for layer in self.adapter.layers() if len(shapes.get(layer.name, ())) > 1)
+    places: Mapping[str, Place]
 
     def at(self, name: str) -> tuple[HostArray, HostArray]:
-        """The mean absolute output of each channel over samples and space, and that of output times gradient."""
-        layer = next(layer for layer in self.adapter.layers() if layer.name == name)
+        """By channel, the mean over samples and space of the absolute activation, and of it times its gradient."""
+        place = self.places[name]
         samples, size = self.subject.samples, self.subject.options.batch_size
         norms: Any = 0.0
         products: Any = 0.0
@@ -170,19 +206,12 @@ class _Look:
             batch = samples[start : start + size].placed(self.adapter)
             capable: Any = batch.seen_by(self.adapter)
             classes = self.adapter.asarray(self.targets[start : start + size])
-            found = capable.layer_gradient(batch.explained, classes, name)
+            found = capable.layer_gradient(batch.explained, classes, place.seen_at)
             output, gradient = (self.adapter.to_numpy(part).astype(np.float64) for part in found)
-            axis = _channel_axis(layer, output.shape, self.subject.channel_axis)
+            activation = place.activation(output)
+            axis = channel_axis(place.layer, output.shape, self.subject.channel_axis)
             others = tuple(i for i in range(output.ndim) if i != axis)
             share = output.shape[0] / len(samples) / np.prod([output.shape[i] for i in others])
-            norms = norms + np.abs(output).sum(axis=others) * share
-            products = products + np.abs(output * gradient).sum(axis=others) * share
+            norms = norms + np.abs(activation).sum(axis=others) * share
+            products = products + np.abs(activation * gradient).sum(axis=others) * share
         return norms, products
-
-
-def _channel_axis(layer: Layer, shape: tuple[int, ...], images: int) -> int:
-    """The axis with as many entries as the layer has output channels: where images keep theirs, or the last."""
-    counts = {p.shape[-1] for p in layer.parameters if len(p.shape) == 1}
-    axes = [images % len(shape)] if len(shape) == 4 else []
-    fitting = [axis for axis in (*axes, len(shape) - 1, 1) if shape[axis] in counts or not counts]
-    return fitting[0] if fitting else (axes or [1])[0]
