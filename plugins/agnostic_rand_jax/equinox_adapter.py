@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
+import jax
 
 from agnostic_rand.adapters import Array, HostArray, OpenRequest
 from agnostic_rand_jax.adapter import ImmutableAdapter, traced
+from agnostic_rand_jax.bound_functions import refuse_bound_functions
 from agnostic_rand_jax.compiled import Outputs, Values
-from agnostic_rand_jax.equinox_inventory import take_inventory
+from agnostic_rand_jax.equinox_inventory import modules, take_inventory
 from agnostic_rand_jax.equinox_model import EquinoxModel, settled
 from agnostic_rand_jax.inventory import followed
 from agnostic_rand_jax.layer_gradient import LayerGradients
@@ -57,6 +59,20 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
         """A model of the caller's type that holds the current weights."""
         native = super().native
         return eqx.nn.inference_mode(native) if self._inference else native
+
+    def clone(self) -> Self:
+        """An adapter with weights of its own.
+
+        Raises:
+            ModelError: The module may have functions that stay bound to its arrays.
+        """
+        if self.order_source == "declared":
+            model = super().native[0] if self._paired else super().native
+            parts = [part for _, part in modules(model)]
+            attributes = [value for part in parts for value in vars(part).values()]
+            arrays = [leaf for leaf in jax.tree.leaves(model) if eqx.is_array(leaf)]
+            refuse_bound_functions(attributes, [*parts, *arrays], type(model).__name__)
+        return super().clone()
 
     @contextmanager
     def explaining(self, _inputs: Array) -> Iterator[Callable[[], Array | None]]:

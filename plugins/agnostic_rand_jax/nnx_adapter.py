@@ -13,6 +13,7 @@ from agnostic_rand.adapters import Array, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import JaxAdapter, traced
 from agnostic_rand_jax.arrays import strong
+from agnostic_rand_jax.bound_functions import refuse_bound_functions
 from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.inventory import followed
 from agnostic_rand_jax.layer_gradient import LayerGradients
@@ -57,7 +58,16 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         return self._module
 
     def clone(self) -> Self:
-        """An adapter of a copy of the module, with arrays of its own."""
+        """An adapter of a copy of the module, with arrays of its own.
+
+        Raises:
+            ModelError: The module cannot be copied, or may have functions that stay bound to it.
+        """
+        if self.order_source == "declared":
+            nodes = [node for _, node in nnx.iter_graph(self._module)]
+            parts = [node for node in nodes if isinstance(node, nnx.Module | nnx.Variable)]
+            attributes = [value for part in parts if isinstance(part, nnx.Module) for value in vars(part).values()]
+            refuse_bound_functions(attributes, parts, type(self._module).__name__)
         try:
             module = copy.deepcopy(self._module)
         except Exception as error:
