@@ -9,6 +9,7 @@ import keras
 from agnostic_rand.adapters import Layer, Parameter
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.roles import STATISTICS, meaning
+from agnostic_rand_keras.torch_buffers import Buffer, running_statistics
 from agnostic_rand_keras.tree import Place, declared_fixed, declared_trainable, distinct, places
 
 
@@ -108,12 +109,16 @@ def _statistics(held: tuple[Place, ...]) -> list[_Held]:
         for name, variable in declared_fixed(place.layer).items():
             if name in STATISTICS and len(variable.shape):
                 found.setdefault(id(variable), _Held(place, name, variable))
+        for name, buffer in running_statistics(place.layer).items():
+            found.setdefault(id(buffer.value), _Held(place, name, buffer))
     return list(found.values())
 
 
 def _described(entry: _Held) -> Parameter:
     shape = tuple(int(n) for n in entry.variable.shape)
     dtype = keras.backend.standardize_dtype(entry.variable.value.dtype)
+    if isinstance(entry.variable, Buffer):
+        return Parameter(entry.name, shape, dtype, entry.variable.role)
     if any(entry.variable is v for v in declared_fixed(entry.place.layer).values()):
         return Parameter(entry.name, shape, dtype, STATISTICS[entry.name])
     return Parameter(entry.name, shape, dtype, *meaning(entry.place.layer, entry.name, len(shape)))

@@ -20,6 +20,7 @@ from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.relu_on_torch import ReluMode, hides_relu
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
+from agnostic_rand_keras.tree import all_layers
 
 
 class TorchRuntime:
@@ -38,9 +39,10 @@ class TorchRuntime:
         self._device = values[0].device if values else torch.device("cpu")
         self.traces: Counter[str] = Counter()
         own = {id(value) for value in values}
-        # The method of the base class: Keras' own would add an attribute to the model.
-        named = torch.nn.Module.named_parameters(self._model)
-        refuse_strangers(self._model, "torch.nn.Parameter", [name for name, p in named if id(p) not in own])
+        # The method of the base class: Keras' own would add an attribute to the layer.
+        named = [n for layer in all_layers(self._model) for n in torch.nn.Module.named_parameters(layer)]
+        strangers = {id(p): name for name, p in named if id(p) not in own}
+        refuse_strangers(self._model, "torch.nn.Parameter", list(strangers.values()))
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """A runtime of its own."""
@@ -159,7 +161,9 @@ class TorchRuntime:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put back the modes of torch modules inside Keras layers, which Keras switches at each call."""
-        training = {part: part.training for part in self._model.modules()}
+        # A graph's model does not count its layers among its modules.
+        layers = all_layers(self._model)
+        training = {part: part.training for layer in layers for part in layer.modules()}
         try:
             yield
         finally:

@@ -17,8 +17,9 @@ from agnostic_rand_tensorflow.legacy_keras import is_kind
 def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> dict[str, dict[str, HostArray]]:
     """Run the model with these layers normalizing by the batch, and give the batch's means and variances.
 
-    The variances are those of a sample (divided by `n - 1`), as running variances are. A layer that
-    is called several times in one pass has the mean of what it saw each time. The layers' own
+    The variances are divided by what the layer itself divides running variances by: `n - 1` in the fused
+    form, which Keras chooses for images, else `n`. A layer that is called several times in one pass has
+    the mean of what it saw each time. The layers' own
     statistics are as before when the call returns, also after an exception.
 
     Args:
@@ -40,8 +41,8 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
         norm.moving_mean.assign(mean)
         norm.moving_variance.assign(variance)
         counts[name] = int(np.prod([inputs.shape[axis] for axis in axes]))
-        unbiased = variance.numpy() * (counts[name] / max(counts[name] - 1, 1))
-        seen.setdefault(name, []).append((mean.numpy(), unbiased))
+        correction = counts[name] / max(counts[name] - 1, 1) if getattr(norm, "fused", False) else 1
+        seen.setdefault(name, []).append((mean.numpy(), variance.numpy() * correction))
         return proceed()
 
     try:

@@ -113,7 +113,7 @@ def test_statistics_are_the_batch_s_in_every_layer_at_once() -> None:
         y = x @ kernel + bias
         values = found[f"{block.name}/norm"]
         assert np.allclose(values["moving_mean"], y.mean(axis=0), atol=1e-5)
-        assert np.allclose(values["moving_variance"], y.var(axis=0, ddof=1), rtol=1e-4)
+        assert np.allclose(values["moving_variance"], y.var(axis=0), rtol=1e-4)
         normalized = (y - y.mean(axis=0)) / np.sqrt(y.var(axis=0) + block.norm.epsilon)
         x = np.maximum(normalized * block.norm.gamma.numpy() + block.norm.beta.numpy(), 0) + x
     assert all(np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True))
@@ -129,6 +129,17 @@ def test_statistics_of_images_are_by_channel_and_others_are_left_out() -> None:
     assert np.allclose(found["norm"]["moving_variance"], convolved.var(axis=0, ddof=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(6,), (5, 4), (3, 3, 4)], ids=["rows", "sequences", "images"])
+def test_statistics_are_what_a_layer_without_momentum_takes_from_the_batch(shape: tuple[int, ...]) -> None:
+    x = normal(5, 4, *shape, scale=1.0)
+    norm = keras.layers.BatchNormalization(momentum=0.0, name="norm")
+    model = keras.Sequential([keras.Input(shape), norm, keras.layers.Flatten(), keras.layers.Dense(3)])
+    found = ar.adapt(model).estimate_statistics(x, ["norm"])["norm"]
+    norm(x, training=True)
+    assert np.allclose(found["moving_mean"], norm.moving_mean, atol=1e-6)
+    assert np.allclose(found["moving_variance"], norm.moving_variance, rtol=1e-5)
+
+
 def test_a_normalization_that_is_called_twice_has_the_mean_of_both() -> None:
     norm = keras.layers.BatchNormalization(name="norm", scale=False, center=False, axis=1)
     x = keras.Input((6,))
@@ -137,7 +148,7 @@ def test_a_normalization_that_is_called_twice_has_the_mean_of_both() -> None:
     first = X.astype(np.float64)
     second = 3 * (first - first.mean(axis=0)) / np.sqrt(first.var(axis=0) + 1e-3)
     assert np.allclose(found["moving_mean"], (first.mean(axis=0) + second.mean(axis=0)) / 2, atol=1e-5)
-    due = (first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1)) / 2
+    due = (first.var(axis=0) + second.var(axis=0)) / 2
     assert np.allclose(found["moving_variance"], due, rtol=1e-4)
 
 
