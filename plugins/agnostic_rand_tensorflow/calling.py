@@ -99,11 +99,21 @@ def _checked(outputs: Any, model: Any) -> tf.Tensor:
     if isinstance(outputs, dict) and len(outputs) == 1:
         (outputs,) = outputs.values()
     if not isinstance(outputs, tf.Tensor):
-        names = f" with {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+        received, place = _described(outputs)
         raise ModelError(
             f"the output of {type(model).__name__}",
             expected="one tensor (n, classes)",
-            received=type(outputs).__name__ + names,
-            fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)['logits']",
+            received=received,
+            fix=f"Pass forward=lambda model, inputs: ... that returns it, such as model(inputs){place}",
         )
     return outputs[:, None] if outputs.shape.rank == 1 else outputs
+
+
+def _described(outputs: Any) -> tuple[str, str]:
+    """What several outputs are, and how one of them is taken out."""
+    kind = type(outputs).__name__
+    if isinstance(outputs, dict) and outputs:
+        return f"{kind} with {', '.join(map(str, outputs))}", f"[{next(iter(outputs))!r}]"
+    if isinstance(outputs, list | tuple):
+        return f"{kind} of {len(outputs)}", "[0]"
+    return kind, ".logits"

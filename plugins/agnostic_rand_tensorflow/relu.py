@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from functools import partial
 
 import tensorflow as tf
 
 from agnostic_rand.adapters import ReluRule
 from agnostic_rand.errors import ModelError
 
+_RULES: tuple[ReluRule, ...] = ("guided", "deconv")
 _TYPES = ("Relu", "Relu6", "Maximum")
 _MARK = "_gradient_op_type"
+
+# TensorFlow keeps what is registered as a gradient for ever, so that it is one function for all runs:
+# this tells it the operations that the present one has met.
+_passed: ContextVar[set[str] | None] = ContextVar("passed", default=None)
 
 
 class ReluOverride:
     """Gives each ReLU of one trace the rule's backward pass.
+
+    A ReLU is one by TensorFlow's name, or a `maximum(x, 0)`. One that is written in other ways, such as
+    `where(x > 0, x, 0)`, keeps its derivative.
 
     Args:
         rule: `"guided"` lets only positive gradients pass, where the input was positive
@@ -28,10 +38,7 @@ class ReluOverride:
         self._rule = rule
         self._model = model
         self._passed: set[str] = set()
-        # The registry of gradients keeps this object alive, so that its id stays its own.
-        self._names = {kind: f"AgnosticRand.{rule}.{kind}.{id(self)}" for kind in _TYPES}
-        for kind, function in zip(_TYPES, (self._relu, self._relu6, self._maximum), strict=True):
-            tf.RegisterGradient(self._names[kind])(function)
+        self._names = {kind: _name(rule, kind) for kind in _TYPES}
 
     def active(self) -> AbstractContextManager[None]:
         """Operations that are added to the graph meanwhile follow the rule."""
@@ -44,11 +51,13 @@ class ReluOverride:
     def inlining(self) -> Iterator[None]:
         """Functions of the model that are called meanwhile are traced anew, into the caller's graph."""
         before = tf.config.functions_run_eagerly()
+        token = _passed.set(self._passed)
         tf.config.run_functions_eagerly(True)
         try:
             yield
         finally:
             tf.config.run_functions_eagerly(before)
+            _passed.reset(token)
 
     def check(self, inputs: tf.Tensor, outputs: tf.Tensor) -> None:
         """Make sure that the gradient went through the rule, and through no other ReLU.
@@ -79,27 +88,45 @@ class ReluOverride:
     def _is_marked(self, node: tf.compat.v1.NodeDef) -> bool:
         return _MARK in node.attr and node.attr[_MARK].s.decode() in self._names.values()
 
-    def _relu(self, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-        self._passed.add(op.name)
-        positive = tf.nn.relu(gradient)
-        if self._rule == "deconv":
-            return positive
-        return tf.raw_ops.ReluGrad(gradients=positive, features=op.outputs[0])
 
-    def _relu6(self, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-        self._passed.add(op.name)
-        return tf.raw_ops.Relu6Grad(gradients=tf.nn.relu(gradient), features=op.outputs[0])
+def _name(rule: ReluRule, kind: str) -> str:
+    return f"AgnosticRand.{rule}.{kind}"
 
-    def _maximum(self, op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-        """`maximum(x, 0)` is a ReLU; another maximum, and that of a clipped value, keeps its gradient."""
-        for place, other in ((0, 1), (1, 0)):
-            x, zero = op.inputs[place], tf.get_static_value(op.inputs[other])
-            if zero is not None and not zero.any() and x.shape.rank and x.op.type != "Minimum":
-                passed = self._relu(op, gradient)
-                return (passed, None) if place == 0 else (None, passed)
-        a, b = tf.identity(op.inputs[0]), tf.identity(op.inputs[1])
-        plain: tuple[tf.Tensor, tf.Tensor] = tuple(tf.gradients(tf.maximum(a, b), [a, b], grad_ys=gradient))
-        return plain
+
+def _relu(rule: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+    _note(op)
+    positive = tf.nn.relu(gradient)
+    if rule == "deconv":
+        return positive
+    return tf.raw_ops.ReluGrad(gradients=positive, features=op.outputs[0])
+
+
+def _relu6(_: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+    _note(op)
+    return tf.raw_ops.Relu6Grad(gradients=tf.nn.relu(gradient), features=op.outputs[0])
+
+
+def _maximum(rule: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """`maximum(x, 0)` is a ReLU; another maximum, and that of a clipped value, keeps its gradient."""
+    for place, other in ((0, 1), (1, 0)):
+        x, zero = op.inputs[place], tf.get_static_value(op.inputs[other])
+        if zero is not None and not zero.any() and x.shape.rank and x.op.type != "Minimum":
+            passed = _relu(rule, op, gradient)
+            return (passed, None) if place == 0 else (None, passed)
+    a, b = tf.identity(op.inputs[0]), tf.identity(op.inputs[1])
+    plain: tuple[tf.Tensor, tf.Tensor] = tuple(tf.gradients(tf.maximum(a, b), [a, b], grad_ys=gradient))
+    return plain
+
+
+def _note(op: tf.Operation) -> None:
+    met = _passed.get()
+    if met is not None:
+        met.add(op.name)
+
+
+for _rule in _RULES:
+    for _kind, _function in zip(_TYPES, (_relu, _relu6, _maximum), strict=True):
+        tf.RegisterGradient(_name(_rule, _kind))(partial(_function, _rule))
 
 
 def _between(graph: tf.Graph, inputs: tf.Tensor, outputs: tf.Tensor) -> list[tf.Operation]:

@@ -35,6 +35,18 @@ def feature_maps() -> keras.Model:
     return keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3)])
 
 
+def two_heads(kind: type) -> keras.Model:
+    class TwoHeads(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = layers.Dense(3), layers.Dense(2)
+
+        def call(self, x):
+            return kind([self.first(x), self.second(x)])
+
+    return built(TwoHeads(), 6)
+
+
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "not built": (
         lambda: metric(keras.Sequential([layers.Dense(2)]), X),
@@ -53,7 +65,12 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
         lambda: metric(dense(), X, randomization_strategy=ar.ProgressiveLayerRandomization(stop_layer="frist")),
         "'frist'.*Did you mean 'first'",
     ),
-    "a dictionary": (lambda: metric(built(Dictionary(), 6), X), r"one tensor.*dict.*forward=.*logits"),
+    "a dictionary": (
+        lambda: metric(built(Dictionary(), 6), X),
+        r"one tensor.*dict.*forward=.*inputs\)\['logits'\]",
+    ),
+    "a list": (lambda: metric(two_heads(list), X), r"one tensor.*a list of 2.*inputs\)\[0\]"),
+    "a tuple": (lambda: metric(two_heads(tuple), X), r"one tensor.*a tuple of 2.*inputs\)\[0\]"),
     "feature maps": (lambda: metric(feature_maps(), np.ones((2, 6, 6, 2), "f")), r"\(n, classes\).*forward="),
     "an unknown layer inside": (
         lambda: metric(residual(), np.ones((2, 7, 6, 2), "f")).run(ar.explainers.GradCAM(layer="iner/wide")),

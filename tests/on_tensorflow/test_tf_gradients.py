@@ -218,6 +218,15 @@ def test_each_rule_has_its_own_gradient_also_in_turn() -> None:
         assert np.abs(seen[i] - by_hand(MLP(), X, TARGETS, rule)).max() < 1e-6
 
 
+def test_rules_register_nothing_more_with_tensorflow_at_later_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ar.adapt(MLP(), example_inputs=X[:1]).gradient(X, TARGETS, relu="guided")
+    registered: list[str] = []
+    monkeypatch.setattr(tf, "RegisterGradient", lambda name: registered.append(name) or (lambda function: function))
+    for rule in ("guided", "deconv"):
+        ar.adapt(MLP(), example_inputs=X[:1]).gradient(X, TARGETS, relu=rule)
+    assert registered == []
+
+
 def test_integers_have_no_gradient() -> None:
     with pytest.raises(InputError, match="floating-point inputs"):
         last(lambda x: tf.cast(x, tf.float32)).gradient(X.astype(np.int64), TARGETS)

@@ -220,7 +220,8 @@ def test_a_variable_that_the_module_does_not_track_is_an_error() -> None:
     [
         (Dense(1, 5, 3), None, "can be called on the inputs"),
         (Dense(1, 6, 3), lambda model, x: {"a": model(x), "b": x}, "received .* with a, b"),
-        (Dense(1, 6, 3), lambda model, x: [model(x)], "one tensor"),
+        (Dense(1, 6, 3), lambda model, x: [model(x)], r"one tensor.*list of 1.*inputs\)\[0\]"),
+        (Dense(1, 6, 3), lambda model, x: {"a": model(x), "b": x}, r"one tensor.*dict with a, b.*inputs\)\['a'\]"),
         (tf.Module(), None, "a module with __call__"),
     ],
 )
