@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray
+from agnostic_rand.adapters import (
+    HostArray,
+    ModelAdapter,
+    SupportsFromLayer,
+    SupportsLayerGradient,
+    require,
+)
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
+from agnostic_rand.checks.cosines import gaussian_median_cosine, median_cosines
+from agnostic_rand.checks.inside import channel_axis
+from agnostic_rand.checks.output_relevance import INPUT, RULES, combined, started
 from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.errors import InputError
-from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.explaining import explain_batch, explained_batches
+from agnostic_rand.errors import ArgumentError, InputError, unknown_name
+from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
@@ -24,27 +32,32 @@ _DEFAULT_OPTIONS = RunOptions()
 
 @dataclass(frozen=True)
 class CosineConvergence:
-    """The absolute cosine at the input between maps of random relevances of the outputs; 1 has collapsed.
+    """The absolute cosine between what random relevances of the outputs become on their way back; 1 has collapsed.
 
-    With `m_c` the map of class c and `v` normal: `|cos(sum_c v_c m_c, sum_c w_c m_c)|`, for all
-    pairs of random vectors. Methods that go back by a product of non-negative matrices (z+, alpha-1
-    beta-0) converge to one map up to a factor, which no weight above decides: their scores are near
-    1. Where the maps of all classes are orthogonal the score is that of the vectors themselves, in
-    `settings["vectors_cosine"]`. Starting at inner layers, as the paper does too, needs a backward
-    pass of the method's own from there, which adapters do not have. Combining class maps stands for
-    starting with `v` only where a method is linear in the output's relevance: gradients, path
-    methods and LRP are, guided backpropagation and GradCAM are not.
+    For each sample, `v` and `w` are normal vectors over the outputs. At each location of a layer or of
+    the input, `|cos|` is taken across the channels of what `v` and `w` became; a score is the median
+    over locations, for each pair of vectors. Inputs without at least two channels are one vector as a
+    whole. Methods that go back by a product of non-negative matrices (z+, alpha-1 beta-0) converge
+    to one map up to a factor, which no weight above decides: their scores are near 1.
+    `settings["baseline"]` has what normal vectors of as many channels score.
+
+    The gradient, guided backpropagation and the deconvnet start with `v` itself. Of any other method
+    the maps of all classes are added up with the weights `v`, which is the same only where the method
+    is linear in the output's relevance: path methods and LRP are, GradCAM is not.
 
     Args:
         model: As in `ModelRandomizationMetric`.
         inputs: As in `ModelRandomizationMetric`.
-        vectors: The number of random vectors, at least 2.
+        vectors: The number of random vectors for each sample, at least 2.
         options: How the model is run.
+        layers: At which layers' outputs to look besides the input: names, or `"all"` of at least two
+            channels; for the three methods that start with `v`. Each costs as much as the input.
 
     Raises:
         ArgumentError: `vectors` is below 2.
 
-    Source: Sixt et al. 2020, section 4 (CSC), with its 5 vectors.
+    Source: Sixt et al. 2020, section 4 (CSC), with its 5 vectors. The paper starts at inner layers too,
+    and takes the median over all locations of all images at once.
 
     Example:
         >>> import agnostic_rand as ar, numpy as np, torch
@@ -59,22 +72,27 @@ class CosineConvergence:
     inputs: ArrayLike
     vectors: int = 5
     options: RunOptions = _DEFAULT_OPTIONS
+    layers: tuple[str, ...] | Literal["all"] = ()
 
     def __post_init__(self) -> None:
         whole_number("vectors", self.vectors, least=2, example=5)
 
     def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The score by pair of vectors and sample; NaN where a map is zero.
+        """The score by place, pair of vectors and sample; NaN where a map is zero.
 
         Args:
             explainer: As in `ModelRandomizationMetric.evaluate`.
 
         Raises:
             InputError: The model has a single output.
+            ArgumentError: Layers are asked for of a method that does not start with `v`.
+            CapabilityError: Layers are asked for, and the adapter cannot look inside the model.
+            UnknownNameError: There is no such layer with at least two channels.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
         subject = Subject.open(self.model, self.inputs, None, self.options)
         resolved = self.options.explainer(explainer)
+        rule = RULES.get(type(resolved))
         samples = subject.samples
         with subject.working([resolved]) as working:
             adapter = subject.activated(working)
@@ -86,41 +104,107 @@ class CosineConvergence:
                     received="a single output",
                     fix="Use the model randomization checks for models with one output.",
                 )
-            vectors = subject.streams.generator(Purpose.TARGETS, 2).standard_normal((self.vectors, classes))
-            pairs = list(combinations(range(self.vectors), 2))
-            scores = np.full((len(pairs), len(samples)), np.nan)
-            first = np.zeros(len(samples), dtype=np.int64)
-            context = subject.context()
-            for batch in explained_batches(adapter, resolved, samples, first, context, "the trained model"):
-                maps = [adapter.to_numpy(batch.maps)]
-                for number in range(1, classes):
-                    targets = adapter.asarray(first[batch.rows] + number)
-                    # A step of its own for each class: a control draws other noise for it.
-                    place = replace(context, first_sample=batch.start, draw=0, step=number)
-                    again, _ = explain_batch(batch.view, resolved, targets, place, "another class")
-                    maps.append(adapter.to_numpy(again))
-                flat = np.stack([one.reshape(len(one), -1) for one in maps]).astype(np.float64)
-                combined = np.einsum("vc,cnk->vnk", vectors, flat)
-                for pair, (i, j) in enumerate(pairs):
-                    scores[pair, batch.rows] = _cosine(combined[i], combined[j])
+            shape = len(samples), self.vectors, classes
+            vectors = subject.streams.generator(Purpose.TARGETS, 2).standard_normal(shape)
+            names = self._layers(adapter, subject, resolved)
+            found = _Found(self.vectors, len(samples))
+            if rule is None:
+                for rows, maps, axis in combined(adapter, resolved, subject, vectors):
+                    found.add(INPUT, rows, maps, axis)
+            else:
+                for name, rows, maps, axis in started(adapter, subject, rule, vectors, names):
+                    found.add(name, rows, maps, axis)
+        places = (INPUT, *names)
+        medians = {place: _median(found.scores[place]) for place in places}
+        baselines = {place: gaussian_median_cosine(found.channels[place]) for place in places}
+        own, _ = median_cosines(np.moveaxis(vectors, 1, 0), None)
         return CheckResult(
             check="cosine_convergence",
             explainer=resolved.name,
-            dimensions={"pair": tuple(pairs), "sample": tuple(range(len(samples)))},
-            scores={"cosine": scores},
+            dimensions={
+                "place": places,
+                "pair": tuple(combinations(range(self.vectors), 2)),
+                "sample": tuple(range(len(samples))),
+            },
+            scores={"cosine": np.stack([found.scores[place] for place in places])},
             meaning="a score near 1 says that the map is one and the same whatever the outputs' relevance",
             seed=subject.streams.seed,
             settings={
                 "vectors": self.vectors,
-                "vectors_cosine": [float(_cosine(vectors[i][None], vectors[j][None])[0]) for i, j in pairs],
+                "start": "the outputs' relevance" if rule else "maps of all classes, added up with random weights",
+                "median": medians,
+                "baseline": baselines,
+                "across": {place: found.words[place] for place in places},
+                "undefined_locations": {place: float(np.mean(found.missing[place])) for place in places},
+                "vectors_cosine": own.tolist(),
                 **subject.described([resolved]),
             },
             versions=subject.versions(),
+            findings=tuple(
+                f"At {place}: median {medians[place]:.3f} {found.words[place]}, where normal vectors have "
+                f"{baselines[place]:.3f}."
+                for place in places
+            ),
         )
 
+    def _layers(self, adapter: ModelAdapter, subject: Subject, explainer: Explainer) -> tuple[str, ...]:
+        """The names of the layers to look at, from the output to the input."""
+        if not self.layers:
+            return ()
+        rule = RULES.get(type(explainer))
+        if rule is None:
+            raise ArgumentError(
+                "layers",
+                expected="the gradient, guided backpropagation or the deconvnet, whose way back is known",
+                received=repr(explainer.name),
+                fix="Leave layers out to look at the input.",
+            )
+        require(
+            adapter,
+            SupportsLayerGradient if rule == "standard" else SupportsFromLayer,
+            "CosineConvergence(layers=...)",
+            "Leave layers out to look at the input.",
+        )
+        batch = subject.samples[:1].placed(adapter)
+        capable: Any = batch.seen_by(adapter)
+        shapes = capable.layer_shapes(batch.explained)
+        fitting = [
+            layer.name
+            for layer in reversed(adapter.layers())
+            if len(shape := shapes.get(layer.name, ())) > 1
+            and shape[channel_axis(layer, shape, subject.channel_axis)] > 1
+        ]
+        if self.layers == "all":
+            return tuple(fitting)
+        for name in self.layers:
+            if name not in fitting:
+                raise unknown_name("layer", name, fitting)
+        return tuple(name for name in fitting if name in self.layers)
 
-def _cosine(first: HostArray, second: HostArray) -> HostArray:
-    """The absolute cosine of each row, `(n,)`; NaN where one is zero."""
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    products = np.abs((first * second).sum(axis=1))
-    return np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1.0), np.nan)
+
+class _Found:
+    """Scores by place, as batches come."""
+
+    def __init__(self, vectors: int, samples: int) -> None:
+        self._shape = len(list(combinations(range(vectors), 2))), samples
+        self.scores: dict[str, HostArray] = {}
+        self.channels: dict[str, int] = {}
+        self.words: dict[str, str] = {}
+        self.missing: dict[str, list[float]] = {}
+
+    def add(self, place: str, rows: slice, maps: HostArray, axis: int | None) -> None:
+        """Count the maps `(vectors, n, ...)` of one batch."""
+        size = int(np.prod(maps.shape[2:]))
+        by_location = axis is not None and maps.shape[2:][axis % (maps.ndim - 1) - 1] > 1
+        channels = maps.shape[2:][axis % (maps.ndim - 1) - 1] if axis is not None and by_location else size
+        self.channels[place] = channels
+        locations = f"at each of {size // channels} locations" if by_location else "of the whole map"
+        self.words[place] = f"across {channels} {'channels' if by_location else 'values'} {locations}"
+        scores, missing = median_cosines(maps, axis if by_location else None)
+        self.scores.setdefault(place, np.full(self._shape, np.nan))[:, rows] = scores
+        self.missing.setdefault(place, []).append(missing)
+
+
+def _median(scores: HostArray) -> float:
+    defined = scores[np.isfinite(scores)]
+    return float(np.median(defined)) if defined.size else float("nan")
