@@ -7,22 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from agnostic_rand.adapters import HostArray
 from agnostic_rand.arguments import real_number, whole_number
 from agnostic_rand.checks.findings import findings_of
 from agnostic_rand.checks.fitting import described_measures
 from agnostic_rand.checks.naming import named_explainers
 from agnostic_rand.checks.sanity_run import ORDERS, SanityRun
 from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks.verdicts import step_verdicts_of, verdicts_of
 from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.sanity_report import ExplainerReport, SanityReport
 from agnostic_rand.similarity import MeasureLikes
-from agnostic_rand.statistics import DEFAULT_MARGIN, Floors, Verdict, estimate_mean, judge, judge_step
+from agnostic_rand.statistics import DEFAULT_MARGIN, Verdict
 
 LEAST_SAMPLES = 4
 
@@ -47,9 +44,10 @@ def sanity_check(
     Runs the cascade in both orders, the model's own decay, random logit and faithfulness over the
     explainers and the controls (random map, constant, input, edges), which share what they compute.
     The verdict is on full randomization against a floor; each step from the top has one of its own,
-    on whether more than half of the explanation survived. Both are corrected for the number of
-    explainers (Holm 1979). Three draws are enough for what is clear; an *inconclusive* explainer
-    often needs ten, because other random weights are other scores.
+    on whether more than half of the explanation survived. Both count how well floor and ceiling are
+    known, and are corrected for the number of explainers (Holm 1979). Three draws are enough for
+    what is clear; an *inconclusive* explainer often needs ten, because other random weights are
+    other scores. With one draw every verdict is *inconclusive*, unless not one map changed.
 
     Args:
         model: As in `ModelRandomizationMetric`.
@@ -58,7 +56,7 @@ def sanity_check(
         explainers: Names, explainers, functions or bound objects, with distinct names; or a
             dictionary of them by the names that they shall have.
         seed: The root of all randomness; `None` takes a fresh one, which the report records.
-        draws: How often each step is drawn.
+        draws: How often each step is drawn; verdicts need two or more.
         blocks: The most steps of a cascade: layers are gathered into so many equal blocks.
         measures: How maps are compared. Verdicts are on the first, a similarity.
         margin: How much above the floor still counts as nothing.
@@ -105,15 +103,15 @@ def sanity_check(
     for mine in (True, False):
         family = {name: result for name, result in top_down.items() if (name in own) is mine}
         if family:
-            verdicts |= _verdicts(family, floors, measure.name, margin)
-            by_step |= _step_verdicts(family, floors, measure.name)
+            verdicts |= verdicts_of(family, floors, measure.name, margin)
+            by_step |= step_verdicts_of(family, floors, measure.name, margin)
     reports = tuple(
         ExplainerReport(
             name=name,
             control=name not in own,
             verdict=verdicts[name],
             informative=information[name].outcome if name in information else "unknown",
-            floors=floors[name],
+            floors={one: scores.means for one, scores in floors[name].items()},
             cascades={order: cascades[order][name] for order in ORDERS},
             random_logit=logits.get(name),
             faithfulness=faithful.get(name),
@@ -141,34 +139,3 @@ def sanity_check(
         seconds=time.monotonic() - start,
         decay=decay,
     )
-
-
-def _verdicts(
-    cascades: Mapping[str, RandomizationResult],
-    floors: Mapping[str, Mapping[str, Floors]],
-    measure: str,
-    margin: float,
-) -> dict[str, Verdict]:
-    estimates = [estimate_mean(result.scores[measure][:, -1]) for result in cascades.values()]
-    found = judge(estimates, [floors[name][measure] for name in cascades], margin=margin)
-    return dict(zip(cascades, found, strict=True))
-
-
-def _step_verdicts(
-    cascades: Mapping[str, RandomizationResult], floors: Mapping[str, Mapping[str, Floors]], measure: str
-) -> dict[str, tuple[Verdict, ...]]:
-    """All steps of all explainers are one family: any of their verdicts may be quoted."""
-    steps = len(next(iter(cascades.values())).steps)
-    places = [(name, step) for name in cascades for step in range(steps)]
-    found = judge_step(
-        [estimate_mean(cascades[name].scores[measure][:, step]) for name, step in places],
-        [floors[name][measure] for name, _ in places],
-        [_mean(cascades[name].outputs.correlation[:, step]) for name, step in places],
-    )
-    by_place = dict(zip(places, found, strict=True))
-    return {name: tuple(by_place[name, step] for step in range(steps)) for name in cascades}
-
-
-def _mean(values: HostArray) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.explainers import ExplanationContext
 from agnostic_rand.similarity import MapForm, Measure
-from agnostic_rand.statistics import Floors, measure_floors
+from agnostic_rand.statistics import FloorScores, measure_floors
 
 FLOOR_SAMPLES = 64
 """How many samples floors are computed on."""
@@ -41,9 +41,10 @@ class KeptMaps:
             self._parts.setdefault((explainer, context.draw, form), []).append(kept)
 
     def floors(
-        self, explainer: str, measure: Measure, draws: int, ceiling: float, rng: np.random.Generator
-    ) -> Floors:
-        """The floors of one explainer and measure."""
+        self, explainer: str, measure: Measure, draws: int, ceiling: HostArray, rng: np.random.Generator
+    ) -> FloorScores:
+        """The floors of one explainer and measure; `ceiling` is of the same samples."""
         trained = np.concatenate(self._parts[explainer, -1, measure.form])
         random = [np.concatenate(self._parts[explainer, draw, measure.form]) for draw in range(draws)]
-        return measure_floors(measure.prepare, measure.compare, trained, random, ceiling, rng)
+        found = measure_floors(measure.prepare, measure.compare, trained, random, ceiling, rng)
+        return replace(found, distance=measure.distance)

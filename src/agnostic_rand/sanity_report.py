@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NECESSARY = (
     "A sensitive explanation depends on the weights. That is necessary, not sufficient: it may still be wrong, "
-    "and independent noise is sensitive too. No number here ranks methods."
+    "and nothing scores lower than independent noise. No number here ranks methods."
 )
 
 
@@ -29,7 +29,7 @@ class ExplainerReport:
         control: Whether it is one of the controls that explain nothing.
         verdict: Whether it depends on the weights, at full randomization.
         informative: Whether the model's output falls faster where it points at than where noise does.
-        floors: By measure, what unrelated maps score.
+        floors: By measure, what unrelated maps score, and the same model's.
         cascades: By order, the scores of the cascade.
         random_logit: The scores against another class, or `None` where there is none.
         faithfulness: The probabilities as patches are blurred, or `None` for inputs that are no images.
@@ -51,6 +51,23 @@ class ExplainerReport:
     by_step: tuple[Verdict, ...] = ()
     information: Information | None = None
     likeness: Mapping[str, float] = field(default_factory=dict)
+
+    def normalized(self, measure: str) -> float:
+        """The place of the mean score at full randomization between floor (0) and ceiling (1).
+
+        NaN where floor and ceiling are less than 0.05 apart.
+
+        Args:
+            measure: Which score.
+
+        Raises:
+            UnknownNameError: There is no such measure.
+
+        Source: Arun et al. 2021 for the floor of other images.
+        """
+        if measure not in self.floors:
+            raise unknown_name("measure", measure, self.floors)
+        return self.floors[measure].normalized(float(self.cascades["top_down"].mean(measure)[-1]))
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,10 @@ class SanityReport:
     def to_dataframe(self) -> pd.DataFrame:
         """One row for each explainer, check, measure, step, draw and sample.
 
+        Rows of the cascades have the score's place between floor and ceiling in `normalized`. Rows of
+        the check `"references"` have a mean for each `reference`: the floors, the ceiling, the floor
+        of verdicts, and the likeness of the trained model's maps to the input and its edges.
+
         Raises:
             MissingExtraError: pandas is not installed.
         """
@@ -115,12 +136,31 @@ class SanityReport:
         frames = []
         for explainer in self.explainers:
             for order, result in explainer.cascades.items():
-                frames.append(result.to_dataframe().assign(check=f"cascade_{order}"))
+                frame = result.to_dataframe().assign(check=f"cascade_{order}")
+                floors = {name: one.floor for name, one in explainer.floors.items()}
+                spans = {name: one.span for name, one in explainer.floors.items()}
+                places = (frame["score"] - frame["measure"].map(floors)) / frame["measure"].map(spans)
+                frames.append(frame.assign(normalized=places))
+            frames.append(pd.DataFrame(_reference_rows(explainer, self.settings["verdict_measure"])))
             for check in (explainer.random_logit, explainer.faithfulness):
                 if check is not None:
                     frames.append(check.to_dataframe())
         frames += [one.to_dataframe().assign(check=f"decay_{order}") for order, one in self.decay.items()]
         return pd.concat(frames, ignore_index=True)
+
+
+def _reference_rows(explainer: ExplainerReport, measure: str) -> list[dict[str, Any]]:
+    rows = {(name, key): value for name, floors in explainer.floors.items() for key, value in _floor_dict(floors)}
+    rows |= {(measure, f"likeness_{name}"): value for name, value in explainer.likeness.items()}
+    return [
+        {"explainer": explainer.name, "check": "references", "measure": name, "reference": key, "score": value}
+        for (name, key), value in rows.items()
+    ]
+
+
+def _floor_dict(floors: Floors) -> list[tuple[str, float]]:
+    names = ("cross_image", "shuffled", "between_draws", "ceiling", "floor")
+    return [(name, getattr(floors, name)) for name in names]
 
 
 def _explainer_dict(explainer: ExplainerReport) -> dict[str, Any]:
@@ -129,7 +169,8 @@ def _explainer_dict(explainer: ExplainerReport) -> dict[str, Any]:
         "control": explainer.control,
         "verdict": asdict(explainer.verdict),
         "informative": explainer.informative,
-        "floors": {name: asdict(floors) for name, floors in explainer.floors.items()},
+        "floors": {name: {**asdict(one), "floor": one.floor} for name, one in explainer.floors.items()},
+        "normalized": {name: explainer.normalized(name) for name in explainer.floors},
         "by_step": [asdict(verdict) for verdict in explainer.by_step],
         "information": None if explainer.information is None else asdict(explainer.information),
         "likeness": dict(explainer.likeness),

@@ -313,7 +313,11 @@ def test_on_a_trained_resnet_the_verdicts_are_those_of_the_literature(test_data:
     assert report["guided_backprop"].verdict.outcome == "insensitive"
     assert [verdict.outcome for verdict in report["guided_backprop"].by_step[:2]] == ["insensitive"] * 2
     assert report["input_map"].verdict.outcome == "insensitive"
-    assert report["random_map"].informative == "uninformative"
+    # Thirty images are too few to show that noise gains less than two percent: see the digits and the LeNet.
+    assert report["random_map"].informative != "informative"
+    information = report["random_map"].information
+    assert information is not None
+    assert information.interval[0] < 0 < information.interval[1]
     # Edges tell where the object is, and are no explanation: faithfulness alone is not sufficient either.
     assert report["edge_detector"].verdict.outcome == "insensitive"
     assert report.decay["top_down"].mean("accuracy")[0] > 0.9

@@ -14,7 +14,7 @@ from torch import nn
 import agnostic_rand as ar
 from agnostic_rand.check import sanity_check
 from agnostic_rand.engine import Progress
-from agnostic_rand.errors import ArgumentError, InputError
+from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
 from agnostic_rand.sanity_report import SanityReport
 
 from .conftest import Trained
@@ -60,7 +60,7 @@ def test_copiers_are_insensitive(report: SanityReport) -> None:
     for name in ("input_map", "edge_detector"):
         assert report[name].verdict.outcome == "insensitive"
         assert report[name].verdict.score == 1
-        assert "owe much to something else" in report[name].verdict.reason
+        assert "every map is still the trained model's" in report[name].verdict.reason
         assert all(verdict.outcome == "insensitive" for verdict in report[name].by_step)
     assert any("look like the input's edges" in finding for finding in report["input_map"].findings)
     assert report["constant_map"].verdict.outcome == "undefined"
@@ -127,9 +127,83 @@ def test_every_setting_is_recorded_and_everything_can_be_kept(report: SanityRepo
     again = pickle.loads(pickle.dumps(report))
     assert again.to_dict().keys() == kept.keys()
     frame = report.to_dataframe()
-    assert {"cascade_top_down", "cascade_bottom_up", "random_logit", "faithfulness", "decay_top_down"} == set(
-        frame["check"]
-    ) - {"decay_bottom_up"}
+    assert {
+        "cascade_top_down",
+        "cascade_bottom_up",
+        "random_logit",
+        "faithfulness",
+        "decay_top_down",
+        "references",
+    } == set(frame["check"]) - {"decay_bottom_up"}
+
+
+def test_scores_are_shown_with_their_place_between_floor_and_ceiling(report: SanityReport) -> None:
+    guided = report["guided_backprop"]
+    floors = guided.floors["spearman"]
+    place = (guided.verdict.score - floors.floor) / (floors.ceiling - floors.floor)
+    assert guided.normalized("spearman") == pytest.approx(place)
+    assert report["input_map"].normalized("spearman") == 1
+    kept = report.to_dict()["explainers"][1]
+    assert kept["normalized"]["spearman"] == pytest.approx(place)
+    assert kept["floors"]["spearman"]["floor"] == floors.floor
+    frame = report.to_dataframe()
+    rows = frame[(frame["explainer"] == "guided_backprop") & (frame["measure"] == "spearman")]
+    last = rows[(rows["check"] == "cascade_top_down") & (rows["step"] == 3)]
+    assert last["normalized"].mean() == pytest.approx(place)
+    references = rows[rows["check"] == "references"].set_index("reference")["score"].to_dict()
+    assert references == {
+        "cross_image": floors.cross_image,
+        "shuffled": floors.shuffled,
+        "between_draws": floors.between_draws,
+        "ceiling": 1,
+        "floor": floors.floor,
+        "likeness_input_map": guided.likeness["input_map"],
+        "likeness_edge_detector": guided.likeness["edge_detector"],
+    }
+    with pytest.raises(UnknownNameError, match="spearman"):
+        guided.normalized("spaerman")
+
+
+def test_the_table_fits_and_shows_the_interval_that_its_title_names(report: SanityReport) -> None:
+    lines = str(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if line.startswith("guided_backprop"))
+    low, high = report["guided_backprop"].cascades["top_down"].interval()[-1]
+    assert f"[{low:.2f}, {high:.2f}]" in row
+    assert row.split()[-2] == f"{report['guided_backprop'].normalized('spearman'):.2f}"
+    assert "score [95 %]" in lines[3]
+    text = " ".join(str(report).split())
+    floors = report["gradient"].floors["spearman"]
+    assert f"other random weights {floors.between_draws:.2f}" in text
+    assert f"edge_detector and the trained model's maps {report['gradient'].likeness['edge_detector']:.2f}" in text
+
+
+def test_random_models_without_any_score_are_counted(trained_cnn: Trained) -> None:
+    def sometimes_constant(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> Any:
+        given = inputs.clone().requires_grad_()
+        (maps,) = torch.autograd.grad(model(given).gather(1, targets[:, None]).sum(), given)
+        weight = next(p for p in model.parameters() if p.ndim == 4)
+        if torch.equal(weight, trained):
+            return maps
+        seen.add(float(weight.detach().sum()))
+        # Of the first random model.
+        return torch.zeros_like(maps) if len(seen) == 1 else maps
+
+    trained = next(p for p in trained_cnn.model.parameters() if p.ndim == 4).detach().clone()
+    seen: set[float] = set()
+    found = sanity_check(
+        trained_cnn.model,
+        trained_cnn.x[:20],
+        trained_cnn.y[:20],
+        explainers=[sometimes_constant],
+        seed=0,
+        draws=5,
+        blocks=1,
+        measures=("spearman",),
+        options=ar.RunOptions(batch_size=20),
+    )["sometimes_constant"]
+    assert any(finding.startswith("1 of 5 random models gave no score") for finding in found.findings)
+    assert np.isfinite(found.verdict.interval).all()
 
 
 def test_the_same_seed_gives_the_same_report_and_the_model_stays(trained_cnn: Trained) -> None:

@@ -8,10 +8,7 @@ from agnostic_rand.adapters import HostArray
 from agnostic_rand.checks.references import References
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import Measure
-from agnostic_rand.statistics import Information, Verdict, estimate_mean
-
-NOISY_BELOW = 0.999
-"""An explainer whose maps of one model score less among themselves draws noise that shows."""
+from agnostic_rand.statistics import REPEATED, Information, Verdict, estimate_mean
 
 
 def findings_of(
@@ -37,8 +34,9 @@ def findings_of(
         _own_noise(result, measure, references),
         _copied(references, measure),
         _twins(references),
-        None if information is None or information.outcome != "uninformative" else information.reason,
+        None if information is None or information.outcome == "informative" else information.reason,
         _few_draws(result),
+        _empty_draws(result, measure),
     ]
     return tuple(one for one in found if one)
 
@@ -74,7 +72,7 @@ def _shared_zeros(result: RandomizationResult) -> str | None:
 
 def _own_noise(result: RandomizationResult, measure: Measure, references: References) -> str | None:
     again = references.again[measure.name]
-    if not np.isfinite(again).any() or np.nanmean(again) >= NOISY_BELOW:
+    if not np.isfinite(again).any() or np.nanmean(again) >= REPEATED:
         return None
     # The same samples, so that what they have in common cancels.
     random = result.scores[measure.name][:, -1, : len(again)]
@@ -108,6 +106,14 @@ def _few_draws(result: RandomizationResult) -> str | None:
     if draws > 1:
         return None
     return "One draw of the weights: its intervals speak of samples alone, not of other random weights."
+
+
+def _empty_draws(result: RandomizationResult, measure: Measure) -> str | None:
+    last = result.scores[measure.name][:, -1]
+    empty = estimate_mean(last).empty_draws
+    if empty in (0, len(last)):
+        return None
+    return f"{empty} of {len(last)} random models gave no score at all (constant maps): the others are judged."
 
 
 def _mean(scores: HostArray) -> float:

@@ -8,7 +8,18 @@ import textwrap
 from agnostic_rand.sanity_report import NECESSARY, ExplainerReport, SanityReport
 
 _WIDTH = 80
-_HEADINGS = f"{'explainer':24}{'verdict':14}{'score [95 %]':22}{'floor':>6}  {'output':13}"
+_HEADINGS = f"{'explainer':20}{'verdict':13}{'score [95 %]':22}{'floor':>5}{'rel.':>6} {'output'}"
+_LEGEND = (
+    "rel.: the score's place between the floor (0) and the same model explained twice (1). output: whether the "
+    "output falls faster where the map points at than where noise does. Verdicts follow from the score minus the "
+    "floor, with an interval that is corrected for the number of explainers."
+)
+_FLOORS = (
+    ("cross_image", "other inputs"),
+    ("shuffled", "shuffled pixels"),
+    ("between_draws", "other random weights"),
+    ("ceiling", "the same model again"),
+)
 
 
 def sanity_text(report: SanityReport) -> str:
@@ -28,9 +39,12 @@ def sanity_text(report: SanityReport) -> str:
         "controls",
         *(_row(explainer, measure) for explainer in controls),
         "",
+        *_wrapped(_LEGEND),
+        "",
     ]
     for explainer in own:
         lines += _wrapped(f"{explainer.name}: {explainer.verdict.reason}")
+        lines += _wrapped(_references(explainer, measure), indent="    ")
         for finding in explainer.findings:
             lines += _wrapped(f"! {finding}", indent="    ")
     moved = own[0].cascades["top_down"].outputs if own else controls[0].cascades["top_down"].outputs
@@ -44,8 +58,23 @@ def _row(explainer: ExplainerReport, measure: str) -> str:
     score = "undefined" if math.isnan(verdict.score) else f"{verdict.score:6.3f}"
     span = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
     floor = explainer.floors[measure].floor
-    shown = "" if math.isnan(floor) else f"{floor:.2f}"
-    return f"{_cut(explainer.name):24}{verdict.outcome:14}{score + span:22}{shown:>6}  {explainer.informative:13}"
+    place = _figure(explainer.normalized(measure))
+    return (
+        f"{_cut(explainer.name):20}{verdict.outcome:13}{score + span:22}{_figure(floor):>5}{place:>6} "
+        f"{explainer.informative:13}"
+    ).rstrip()
+
+
+def _references(explainer: ExplainerReport, measure: str) -> str:
+    """What else the same measure gives, as figures."""
+    floors = explainer.floors[measure]
+    found = [(words, getattr(floors, name)) for name, words in _FLOORS]
+    found += [(f"{name} and the trained model's maps", value) for name, value in explainer.likeness.items()]
+    return "  For comparison: " + ", ".join(f"{w} {_figure(value)}" for w, value in found if _figure(value)) + "."
+
+
+def _figure(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
 
 
 def _moved(correlation: float) -> str:
@@ -55,7 +84,7 @@ def _moved(correlation: float) -> str:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) < 24 else f"{name[:20]}…{name[-2:]}"
+    return name if len(name) < 20 else f"{name[:16]}…{name[-2:]}"
 
 
 def _wrapped(text: str, indent: str = "  ") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special
@@ -22,12 +22,16 @@ class MeanEstimate:
         degrees_of_freedom: Satterthwaite's, of the standard error.
         parts: The share that draws have in the variance of the mean and its degrees of freedom, then
             those of samples; empty where there are no draws to tell apart.
+        draws: How many draws have a score; `None` where nobody counted.
+        empty_draws: How many draws have none, and were left out.
     """
 
     mean: float
     standard_error: float
     degrees_of_freedom: float
     parts: tuple[tuple[float, float], ...] = ()
+    draws: int | None = None
+    empty_draws: int = 0
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The interval that covers the true mean with probability `level`; NaN where unknown.
@@ -53,6 +57,10 @@ class MeanEstimate:
         distance = abs(self.mean - value)
         tail = self._tail(distance)
         return tail if self.mean > value else 1 - tail
+
+    def probability_below(self, value: float) -> float:
+        """The one-sided p-value of "the mean is at least `value`"; 1 where unknown."""
+        return replace(self, mean=-self.mean).probability_above(-value)
 
     @property
     def limited_by(self) -> str:
@@ -86,8 +94,9 @@ def estimate_mean(scores: HostArray) -> MeanEstimate:
     `(MS_draws + MS_samples - MS_error) / (draws * samples)`. Its interval takes Student's quantile
     at `draws - 1` degrees of freedom for the part of the draws and at `samples - 1` for the rest:
     a single quantile at Satterthwaite's degrees of freedom covers 92 % with 3 draws and 50 samples,
-    and 97.5 % where 99.5 % are asked for, as Holm's correction does. Samples without a score in
-    some draw are left out of the variance; with a single draw it speaks of samples alone.
+    and 97.5 % where 99.5 % are asked for, as Holm's correction does. A draw without
+    any score is left out, and counted; samples without a score in some other draw are left out of
+    the variance. With a single draw it speaks of samples alone.
 
     Args:
         scores: NaN where undefined.
@@ -101,9 +110,13 @@ def estimate_mean(scores: HostArray) -> MeanEstimate:
         >>> 0.48 < low < 0.5 < high < 0.52
         True
     """
+    full = np.isfinite(scores).any(axis=1)
+    found = _estimate(scores[full]) if full.any() else MeanEstimate(math.nan, math.nan, math.nan)
+    return replace(found, draws=int(full.sum()), empty_draws=int((~full).sum()))
+
+
+def _estimate(scores: HostArray) -> MeanEstimate:
     defined = np.isfinite(scores)
-    if not defined.any():
-        return MeanEstimate(math.nan, math.nan, math.nan)
     mean = float(scores[defined].mean())
     complete = scores[:, defined.all(axis=0)]
     draws, samples = complete.shape

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from agnostic_rand.statistics.floors import Floors
-from agnostic_rand.statistics.random_effects import MeanEstimate
-
-Outcome: TypeAlias = Literal["sensitive", "insensitive", "inconclusive", "undefined"]
+from agnostic_rand.arguments import real_number
+from agnostic_rand.statistics.contrasts import Contrasts
+from agnostic_rand.statistics.decisions import Decision, Outcome, decide
+from agnostic_rand.statistics.reasons import reason_of, step_reason_of
 
 DEFAULT_MARGIN = 0.1
 
@@ -22,13 +19,17 @@ class Verdict:
     """Whether an explanation depends on the randomized weights.
 
     Args:
-        outcome: `"insensitive"`: more survived than the floor and the margin allow. `"sensitive"`:
-            less did. `"inconclusive"`: the interval holds the limit. `"undefined"`: there is no
+        outcome: `"insensitive"`: more survived than the floor and the margin allow, or everything.
+            `"sensitive"`: less did, and the trained model explained twice scores more.
+            `"inconclusive"`: neither is certain, or there is one draw. `"undefined"`: there is no
             score.
         reason: Why, in words.
-        score: The mean score at full randomization.
-        interval: Its interval, corrected for the number of explainers.
-        limit: The floor plus the margin.
+        score: The mean score.
+        interval: Its 95 % interval, of this explainer alone.
+        limit: What the score is compared with: the floor plus the margin, or halfway to the ceiling.
+        excess: The score minus the floor, or minus the place halfway to the ceiling.
+        excess_interval: Its interval, from which the outcome follows: it counts how well the floor
+            is known, and is corrected for the number of explainers.
     """
 
     outcome: Outcome
@@ -36,47 +37,46 @@ class Verdict:
     score: float
     interval: tuple[float, float]
     limit: float
+    excess: float
+    excess_interval: tuple[float, float]
 
 
 def judge(
-    estimates: Sequence[MeanEstimate],
-    floors: Sequence[Floors],
-    *,
-    margin: float = DEFAULT_MARGIN,
-    level: float = 0.95,
+    contrasts: Sequence[Contrasts], *, margin: float = DEFAULT_MARGIN, level: float = 0.95
 ) -> tuple[Verdict, ...]:
     """Verdicts on several explainers at once, with Holm's correction across them.
 
+    *Insensitive* is above every floor plus the margin. *Sensitive* is below a floor plus the margin
+    while the ceiling is above both: what ignores the model scores the same with a random model as
+    with the trained one twice, and so is not sensitive, whatever its maps have in common or its
+    noise hides. Where every map of every random model is the trained model's, nothing is left to
+    chance: *insensitive*. One draw says nothing of other random weights: *inconclusive*.
+
     Args:
-        estimates: Each explainer's mean score at full randomization.
-        floors: Each explainer's floors.
-        margin: How much above the floor still counts as nothing.
+        contrasts: Of each explainer, with the floors (`share=0`).
+        margin: How much above the floor still counts as nothing; at least 0.
         level: One minus the probability of any wrong "sensitive" or "insensitive" among all.
 
-    Source: Holm 1979; the three values follow equivalence testing.
+    Raises:
+        ArgumentError: The margin is negative, or the level is not in (0, 1).
+
+    Source: Holm 1979; Berger 1982 (several floors); the three values follow equivalence testing.
 
     Example:
-        >>> estimate = MeanEstimate(0.9, 0.01, 100)
-        >>> judge([estimate], [Floors(0.1, 0.0, 0.0, 1.0)])[0].outcome
+        >>> from agnostic_rand.statistics import Floors, MeanEstimate, known_contrasts
+        >>> judge([known_contrasts(MeanEstimate(0.9, 0.01, 100), Floors(0.1, 0.0, 0.0, 1.0))])[0].outcome
         'insensitive'
     """
-    limits = [floor.floor + margin for floor in floors]
-    p_values = [_p_value(estimate, limit) for estimate, limit in zip(estimates, limits, strict=True)]
-    levels = holm_levels(p_values, 1 - level)
-    verdicts = []
-    for estimate, limit, floor, alpha in zip(estimates, limits, floors, levels, strict=True):
-        interval = estimate.interval(1 - alpha)
-        outcome = _outcome(interval, limit)
-        reason = _reason(outcome, estimate, interval, floor, margin)
-        verdicts.append(Verdict(outcome, reason, estimate.mean, interval, limit))
-    return tuple(verdicts)
+    real_number("margin", margin, least=0, example=DEFAULT_MARGIN)
+    found = decide(contrasts, margin, margin, level)
+    return tuple(_verdict(one, margin, reason_of(one, margin)) for one in found)
 
 
 def judge_step(
-    estimates: Sequence[MeanEstimate],
-    floors: Sequence[Floors],
+    contrasts: Sequence[Contrasts],
     output_correlations: Sequence[float],
     *,
+    margin: float = DEFAULT_MARGIN,
     level: float = 0.95,
 ) -> tuple[Verdict, ...]:
     """Verdicts on partly random models: did more than half of the explanation survive?
@@ -86,92 +86,37 @@ def judge_step(
     the outputs themselves kept a correlation above one half, likeness says nothing: inconclusive.
 
     Args:
-        estimates: Mean scores, of several explainers and steps.
-        floors: The floors of each.
+        contrasts: Of several explainers and steps, halfway to the ceiling (`share=0.5`).
         output_correlations: Of the model's outputs with the trained model's, in each one's step;
             NaN where they became constant.
-        level: One minus the probability of any wrong verdict among all of these (Holm 1979).
+        margin: How far the ceiling must be above the floor for "sensitive"; at least 0.
+        level: One minus the probability of any wrong verdict among all of these.
+
+    Raises:
+        ArgumentError: The margin is negative, or the level is not in (0, 1).
+
+    Source: As of `judge`.
 
     Example:
-        >>> estimates, floors = [MeanEstimate(0.9, 0.01, 100)] * 2, [Floors(0.1, 0.0, 0.0, 1.0)] * 2
-        >>> [verdict.outcome for verdict in judge_step(estimates, floors, [0.1, 0.9])]
+        >>> from agnostic_rand.statistics import Floors, MeanEstimate, known_contrasts
+        >>> one = known_contrasts(MeanEstimate(0.9, 0.01, 100), Floors(0.1, 0.0, 0.0, 1.0), share=0.5)
+        >>> [verdict.outcome for verdict in judge_step([one, one], [0.1, 0.9])]
         ['insensitive', 'inconclusive']
     """
-    limits = [(floor.floor + floor.ceiling) / 2 for floor in floors]
-    p_values = [_p_value(estimate, limit) for estimate, limit in zip(estimates, limits, strict=True)]
-    levels = holm_levels(p_values, 1 - level)
+    real_number("margin", margin, least=0, example=DEFAULT_MARGIN)
     verdicts = []
-    for estimate, limit, moved, alpha in zip(estimates, limits, output_correlations, levels, strict=True):
-        interval = estimate.interval(1 - alpha)
-        outcome = _outcome(interval, limit)
-        reason = _step_reason(outcome, estimate, interval, limit)
-        if outcome == "insensitive" and moved > 0.5:
-            outcome = "inconclusive"
+    for one, moved in zip(decide(contrasts, 0.0, margin, level), output_correlations, strict=True):
+        verdict = _verdict(one, 0.0, step_reason_of(one, margin))
+        if verdict.outcome == "insensitive" and moved > 0.5:
             reason = f"The maps stayed alike, but so did the outputs: their correlation is {moved:.2f}."
-        verdicts.append(Verdict(outcome, reason, estimate.mean, interval, limit))
+            verdict = replace(verdict, outcome="inconclusive", reason=reason)
+        verdicts.append(verdict)
     return tuple(verdicts)
 
 
-def holm_levels(p_values: Sequence[float], alpha: float) -> tuple[float, ...]:
-    """The level at which each hypothesis is tested by Holm's step-down procedure.
-
-    The smallest p-value is tested at `alpha / m`, the next at `alpha / (m - 1)`, and so on while
-    each is significant; after the first that is not, all others get its level.
-
-    Example:
-        >>> [round(level, 4) for level in holm_levels([0.001, 0.4, 0.02], 0.05)]
-        [0.0167, 0.05, 0.025]
-    """
-    count = len(p_values)
-    levels = [0.0] * count
-    current = alpha / max(count, 1)
-    stopped = False
-    for place, index in enumerate(np.argsort(p_values, kind="stable")):
-        if not stopped:
-            current = alpha / (count - place)
-            stopped = p_values[index] > current
-        levels[index] = current
-    return tuple(levels)
-
-
-def _p_value(estimate: MeanEstimate, limit: float) -> float:
-    """Two-sided: the mean may be above the limit or below it."""
-    if math.isnan(estimate.standard_error) or math.isnan(limit):
-        return 1.0
-    above = estimate.probability_above(limit)
-    return min(1.0, 2 * min(above, 1 - above))
-
-
-def _outcome(interval: tuple[float, float], limit: float) -> Outcome:
-    low, high = interval
-    if math.isnan(low) or math.isnan(limit):
-        return "undefined"
-    if low > limit:
-        return "insensitive"
-    return "sensitive" if high < limit else "inconclusive"
-
-
-def _reason(
-    outcome: Outcome, estimate: MeanEstimate, interval: tuple[float, float], floor: Floors, margin: float
-) -> str:
-    if outcome == "undefined":
-        return "There is no score: the maps are constant, or too few to know how their mean varies."
-    span = f"{estimate.mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-    limit = f"the floor of {floor.floor:.2f} plus the margin of {margin:.2f}"
-    if outcome == "insensitive":
-        return f"With random weights the maps still score {span}, above {limit}: they owe much to something else."
-    if outcome == "sensitive":
-        return f"With random weights the maps score {span}, below {limit}: they depend on the weights."
-    return f"The interval {span} holds {limit}: more {estimate.limited_by} are needed."
-
-
-def _step_reason(outcome: Outcome, estimate: MeanEstimate, interval: tuple[float, float], limit: float) -> str:
-    if outcome == "undefined":
-        return "There is no score: the maps are constant, or too few to know how their mean varies."
-    span = f"{estimate.mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-    half = f"{limit:.2f}, halfway from the floor to the ceiling"
-    if outcome == "insensitive":
-        return f"The maps still score {span}, above {half}: they hardly depend on what these layers learned."
-    if outcome == "sensitive":
-        return f"The maps score {span}, below {half}: they depend on what these layers learned."
-    return f"The interval {span} holds {half}: more {estimate.limited_by} are needed."
+def _verdict(decision: Decision, margin: float, reason: str) -> Verdict:
+    score = decision.contrasts.score
+    limit = decision.contrasts.limit(decision.floor) + margin if decision.floor else math.nan
+    return Verdict(
+        decision.outcome, reason, score.mean, score.interval(), limit, decision.excess, decision.interval
+    )
