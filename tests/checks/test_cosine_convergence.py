@@ -86,6 +86,10 @@ def test_guided_backprop_starts_with_the_relevance_itself(small: tuple[nn.Module
             outer.append(moved[0].numpy())
         for place, maps in ((0, outer), (1, inner)):
             np.testing.assert_allclose(result.scores["cosine"][place, :, image], by_location(maps, 0), atol=1e-10)
+    # Behind the last ReLU its rule has nothing to change.
+    every = CosineConvergence(net, x, 2, ar.RunOptions(seed=1), "all").run("guided_backprop")
+    assert every.dimensions["place"] == ("input", "3", "0")
+    np.testing.assert_allclose(every.scores["cosine"][1, 0], np.ravel(every.settings["vectors_cosine"]), atol=1e-10)
     # Half of the locations pass nothing on for both: they are left out, and counted.
     assert 0 < result.settings["undefined_locations"]["0"] < 1
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, ModelAdapter, ReluRule
+from agnostic_rand.adapters import Array, FromLayer, HostArray, ModelAdapter, ReluRule
 from agnostic_rand.checks.inside import channel_axis
 from agnostic_rand.checks.subject import Subject
+from agnostic_rand.errors import ModelError
 from agnostic_rand.explainers import Deconvnet, Explainer, Gradient, GuidedBackprop
 from agnostic_rand.explaining import explain_batch, explained_batches
 
@@ -40,7 +41,7 @@ def started(
                 found = [capable.layer_gradient(batch.explained, v, name)[1] for v in starts]
             else:
                 rest = capable.from_layer(batch.explained, name)
-                found = [rest.gradient(rest.output, v, relu=rule) for v in starts]
+                found = [_ruled(rest, v, rule) for v in starts]
             maps = np.stack([adapter.to_numpy(one) for one in found]).astype(np.float64)
             yield name, rows, maps, channel_axis(layers[name], maps.shape[1:], subject.channel_axis)
 
@@ -60,3 +61,12 @@ def combined(
             maps.append(adapter.to_numpy(again))
         added = np.einsum("nvc,cn...->vn...", vectors[batch.rows], np.stack(maps).astype(np.float64))
         yield batch.rows, added, batch.channel_axis
+
+
+def _ruled(rest: FromLayer, relevance: Array, rule: ReluRule) -> Array:
+    try:
+        return rest.gradient(rest.output, relevance, relu=rule)
+    except ModelError:
+        # Adapters refuse a rule where they meet no ReLU. At the input it was taken; behind the last ReLU
+        # the way back is the plain gradient's.
+        return rest.gradient(rest.output, relevance)
