@@ -13,6 +13,7 @@ from agnostic_rand.errors import ArgumentError, CapabilityError, InputError
 from agnostic_rand.explainers import (
     CONTROLS,
     EXPLAINERS,
+    CompetitiveGradientTimesInput,
     ConstantMap,
     EdgeDetector,
     GradientTimesInput,
@@ -111,6 +112,30 @@ def test_edges_need_images(net: Net, inputs: Array) -> None:
 def test_constant_maps_hold_their_value_and_input_maps_the_input(net: Net, inputs: Array) -> None:
     np.testing.assert_array_equal(maps_of(ConstantMap(-2), net, inputs), np.full((20, 12), -2))
     np.testing.assert_array_equal(maps_of("input_map", net, inputs), inputs)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_competitive_maps_keep_what_the_class_wins_over_all_others(
+    net: Net, inputs: Array, batch_size: int
+) -> None:
+    maps = np.stack([net.gradient(inputs, np.eye(3)[np.full(20, c)]) * inputs for c in range(3)])
+    expected = np.zeros_like(inputs)
+    for i, place in np.ndindex(inputs.shape):
+        scores = maps[:, i, place]
+        own, others = scores[TARGETS[i]], np.delete(scores, TARGETS[i])
+        if (own > 0 and own > max(others)) or (own < 0 and own < min(others)):
+            expected[i, place] = own
+    found = maps_of("competitive_gradient_times_input", net, inputs, batch_size=batch_size)
+    np.testing.assert_allclose(found, expected)
+    # Some elements are won, some are lost.
+    assert 0.2 < (found != 0).mean() < 0.8
+
+
+def test_competition_needs_classes_and_not_too_many(net: Net, inputs: Array) -> None:
+    with pytest.raises(InputError, match=r"2 to 2 outputs.*received 3\. Pass most_classes=3"):
+        maps_of(CompetitiveGradientTimesInput(most_classes=2), net, inputs)
+    with pytest.raises(ArgumentError, match="most_classes"):
+        CompetitiveGradientTimesInput(most_classes=1)
 
 
 def test_random_maps_have_the_law_that_was_asked_for(net: Net) -> None:

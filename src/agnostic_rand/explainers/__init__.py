@@ -4,6 +4,7 @@ from agnostic_rand.explainers.at_layer import AtLayer
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.controls import (
+    CompetitiveGradientTimesInput,
     ConstantMap,
     EdgeDetector,
     InputMap,
@@ -36,6 +37,7 @@ __all__ = [
     "RISE",
     "AtLayer",
     "BoundExplainer",
+    "CompetitiveGradientTimesInput",
     "ConstantMap",
     "Deconvnet",
     "EdgeDetector",

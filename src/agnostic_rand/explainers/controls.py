@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
+from agnostic_rand.arguments import whole_number
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.explainer import Explainer
@@ -122,6 +123,65 @@ class PermutedMap:
         shuffled = np.stack([context.own_noise(i).permutation(pixels[i]) for i in range(len(pixels))])
         back = shuffled.reshape(last.shape)
         return np.moveaxis(back, -1, context.channel_axis) if has_channels else back[..., 0]
+
+
+@dataclass(frozen=True)
+class CompetitiveGradientTimesInput:
+    """The gradient times the input, kept where the explained class wins the element over all others.
+
+    An element is kept where its value is positive and above that of every other class, or negative and
+    below it; elsewhere the map is 0. Random weights above change which class wins, so that this map
+    passes a randomization check, although the input decides its values as much as before: passing
+    is not sufficient. The cost is one gradient for each class of the model.
+
+    Args:
+        most_classes: The most outputs that a model may have.
+
+    Raises:
+        ArgumentError: `most_classes` is below 2.
+        InputError: The model has a single output, or more than `most_classes`.
+
+    Source: Gupta & Arora 2019, section 3 (CGI).
+
+    Example:
+        >>> import agnostic_rand as ar, numpy as np, torch
+        >>> net = torch.nn.Linear(3, 2, bias=False)
+        >>> _ = net.weight.data.copy_(torch.tensor([[1.0, -2.0, 3.0], [2.0, -1.0, -3.0]]))
+        >>> ar.explain(net, np.ones((1, 3), "float32"), [0], "competitive_gradient_times_input")
+        array([[ 0., -2.,  3.]], dtype=float32)
+    """
+
+    name: ClassVar[str] = "competitive_gradient_times_input"
+
+    most_classes: int = 100
+
+    def __post_init__(self) -> None:
+        whole_number("most_classes", self.most_classes, least=2, example=100)
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The maps, shaped like `inputs`; see `Explainer.explain`."""
+        classes = int(adapter.predict(inputs).shape[1])
+        if not 2 <= classes <= self.most_classes:
+            raise InputError(
+                "CompetitiveGradientTimesInput()",
+                expected=f"a model with 2 to {self.most_classes} outputs, each of which costs a gradient",
+                received=f"{classes}",
+                fix=f"Pass most_classes={classes}." if classes > 1 else "One class has no other to compete with.",
+            )
+        own_class = adapter.to_numpy(targets)
+        values, count = adapter.to_numpy(inputs), inputs.shape[0]
+        own = np.zeros(values.shape, values.dtype)
+        highest, lowest = np.full(values.shape, -np.inf), np.full(values.shape, np.inf)
+        for number in range(classes):
+            gradient = adapter.to_numpy(adapter.gradient(inputs, adapter.asarray(np.full(count, number))))
+            map_of_class = gradient * values
+            mine = own_class == number
+            own[mine] = map_of_class[mine]
+            others = map_of_class[~mine]
+            highest[~mine] = np.maximum(highest[~mine], others)
+            lowest[~mine] = np.minimum(lowest[~mine], others)
+        wins = ((own > 0) & (own > highest)) | ((own < 0) & (own < lowest))
+        return np.where(wins, own, 0).astype(own.dtype)
 
 
 @dataclass(frozen=True)

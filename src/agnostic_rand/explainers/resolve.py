@@ -11,6 +11,7 @@ from agnostic_rand.explainers.at_layer import AtLayer
 from agnostic_rand.explainers.bridges import bridged
 from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
 from agnostic_rand.explainers.controls import (
+    CompetitiveGradientTimesInput,
     ConstantMap,
     EdgeDetector,
     InputMap,
@@ -57,8 +58,9 @@ CONTROLS: dict[str, Any] = {
     "edge_detector": EdgeDetector,
     "input_times_noise": InputTimesNoise,
     "permuted_map": PermutedMap,
+    "competitive_gradient_times_input": CompetitiveGradientTimesInput,
 }
-"""Maps that explain nothing, by name."""
+"""Maps that explain nothing, by name, and one that is made to pass the test."""
 
 RELEVANCE: dict[str, Any] = {f"lrp_{rule}": partial(LRP, rule) for rule in RULES}
 """Relevance propagation by its rule, for PyTorch where zennit is installed."""
