@@ -31,9 +31,12 @@ def mode_arguments(module: Any, inputs: Any, *, training: bool = False) -> dict[
         taken = len(inputs) if isinstance(inputs, tuple) else 1
         positional = [parameter for parameter in accepted if parameter.kind in _POSITIONAL][:taken]
         accepted = [parameter for parameter in accepted if parameter not in positional]
-    flags = [parameter.name for parameter in accepted if parameter.kind in _NAMED and _is_flag(parameter)]
+    flags = {parameter.name: parameter.default for parameter in accepted if _is_flag(parameter)}
     modes = {name: training for name in flags if name in _TRAINS}
-    return modes | {name: not training for name in flags if name in _EVALUATES}
+    modes |= {name: not training for name in flags if name in _EVALUATES}
+    # Linen takes a flag in one place only: what a module keeps for calls that say nothing need not be said.
+    kept = {name for name in modes if flags[name] is None and getattr(module, name, None) is modes[name]}
+    return {name: mode for name, mode in modes.items() if name not in kept}
 
 
 def trains(name: str, sign: str, how: str) -> ModelError:
@@ -53,4 +56,5 @@ def trains(name: str, sign: str, how: str) -> ModelError:
 
 
 def _is_flag(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty or parameter.default in (True, False, None)
+    known = parameter.default is parameter.empty or parameter.default in (True, False, None)
+    return known and parameter.kind in _NAMED

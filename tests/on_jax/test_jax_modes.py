@@ -175,6 +175,22 @@ def test_a_linen_call_with_a_flag_is_told_to_evaluate(module, evaluated):
     assert set(fresh) == {"kernel", "bias"}
 
 
+def test_a_flag_that_a_linen_module_was_made_with_is_not_passed_again():
+    class Merged(nn.Module):
+        deterministic: bool | None = None
+
+        @nn.compact
+        def __call__(self, x, deterministic=None):
+            drops = nn.merge_param("deterministic", self.deterministic, deterministic)
+            return nn.Dense(3)(nn.Dropout(0.5, deterministic=drops)(x))
+
+    for module in (Merged(True), Merged()):
+        variables = Merged(True).init(zoo.KEY, zoo.VECTORS)
+        adapter = ar.adapt((module, variables), example_inputs=zoo.VECTORS[:2])
+        expected = Merged(True).apply(variables, zoo.VECTORS)
+        np.testing.assert_allclose(adapter.predict(adapter.asarray(zoo.VECTORS)), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("module", [LinenByField(), LinenStatisticsByField()], ids=["dropout", "statistics"])
 def test_a_linen_module_that_keeps_training_is_refused_with_what_to_pass(module):
     variables = jax.tree.map(jnp.asarray, module.init({"params": zoo.KEY, "dropout": zoo.KEY}, zoo.VECTORS))
