@@ -35,7 +35,9 @@ class RandomLogitMetric:
         inputs: As in `ModelRandomizationMetric`.
         targets: Class indices `(n,)` or one-hot labels; `None` for the model's predictions.
         off_class: `"one"` other class drawn for each sample (as Sixt et al. 2020), or `"all"`.
-        measures: How maps are compared.
+        measures: How maps are compared. `"ssim_sign_invariant"` adds channels up, as the paper does
+            for relevance methods; it takes the largest absolute value for gradients, which a
+            `Measure` with the form `MapForm("signed", "max_abs", "percentile_range")` does.
         options: How the model is run.
 
     Raises:
