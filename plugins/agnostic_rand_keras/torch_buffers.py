@@ -1,4 +1,7 @@
-"""Running statistics of torch modules inside a Keras layer, of which Keras counts the parameters only."""
+"""Running statistics of torch modules inside a Keras layer, of which Keras counts the parameters only.
+
+The parameters themselves have no known role: Keras numbers them, and does not say which module they are of.
+"""
 
 from __future__ import annotations
 
