@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,10 +73,15 @@ def test_one_pixel_decides_the_complexity() -> None:
     assert histogram_entropy(spiked, 100).mean() == pytest.approx(1.43, abs=0.02)
 
 
-def test_efficient_mprt_is_the_relative_rise_in_the_fully_random_model(small: tuple[nn.Module, Array]) -> None:
+@pytest.mark.parametrize("perturbation", ["reinitialize", ar.NativeInit()])
+def test_efficient_mprt_is_the_relative_rise_in_the_fully_random_model(
+    small: tuple[nn.Module, Array], perturbation: Any
+) -> None:
     net, x = small
-    result = ar.EfficientMPRT(net, x, LABELS, bins=(100, 50), options=ar.RunOptions(seed=3)).run("gradient")
-    other = ar.FullRandomization().randomize(net, seed=3, example_inputs=x[:1])
+    result = ar.EfficientMPRT(
+        net, x, LABELS, bins=(100, 50), options=ar.RunOptions(seed=3), perturbation=perturbation
+    ).run("gradient")
+    other = ar.FullRandomization(perturbation=perturbation).randomize(net, seed=3, example_inputs=x[:1])
     for bins in (100, 50):
         before, after = (
             np.array([entropy(row.tolist(), bins) for row in flat(gradient_map(model, x, LABELS))])

@@ -66,7 +66,8 @@ def test_one_trace_a_cascade(name, explainer):
     )
     CALLS.clear()
     metric.run(explainer)
-    # The last batch has three samples and is filled up to five. Of noisy copies a gradient is taken, of the samples themselves an output: two functions.
+    # The last batch has three samples and is filled up to five. Of noisy copies a gradient is taken, of the
+    # samples themselves an output: two functions.
     functions = 2 if isinstance(explainer, ar.explainers.SmoothGrad) else 1
     assert dict(CALLS) == {5: functions}
 

@@ -19,7 +19,11 @@ from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MapForm, Measure, resolve_measures
 from agnostic_rand.similarity.rows import on_host
-from agnostic_rand.weights import CascadingRandomization, FullRandomization
+from agnostic_rand.weights import (
+    CascadingRandomization,
+    FullRandomization,
+    Perturbation,
+)
 
 _DEFAULT_OPTIONS = RunOptions()
 _BOTTOM_UP = CascadingRandomization(order="bottom_up")
@@ -94,6 +98,9 @@ class EfficientMPRT:
         bins: Numbers of histogram bins; the first is the paper's.
         draws: How often the model is drawn.
         options: How the model is run.
+        perturbation: What happens to weights, as in `FullRandomization`. The result depends on it: where
+            the background of images is zero, biases of zero (the default) leave a map's background
+            exactly zero, and `"native_init"` with its random biases does not.
 
     Raises:
         ArgumentError: There is no number of bins, one is below 2, or `draws` is below 1.
@@ -107,8 +114,10 @@ class EfficientMPRT:
     bins: tuple[int, ...] = (100, 50, 200)
     draws: int = 1
     options: RunOptions = _DEFAULT_OPTIONS
+    perturbation: str | Perturbation = "reinitialize"
 
     def __post_init__(self) -> None:
+        FullRandomization(perturbation=self.perturbation)
         for count in several("bins", self.bins, example="(100,)"):
             whole_number("bins", count, least=2, example=100)
         whole_number("draws", self.draws, least=1, example=3)
@@ -124,8 +133,9 @@ class EfficientMPRT:
         """
         measures = tuple(complexity_rise(count) for count in self.bins)
         subject = Subject.open(self.model, self.inputs, self.targets, self.options)
+        strategy = FullRandomization(perturbation=self.perturbation)
         result = randomize_and_explain(
-            subject, [self.options.explainer(explainer)], FullRandomization(), draws=self.draws, measures=measures
+            subject, [self.options.explainer(explainer)], strategy, draws=self.draws, measures=measures
         )[0]
         if all((scores == 0).all() for scores in result.scores.values()):
             unchanged = "No map's histogram changed at all: the explainer is not bound to the model, or ignores it."
