@@ -12,8 +12,8 @@ from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.similarity.row_blocks import by_rows
 from agnostic_rand.similarity.rows import as_rows, is_constant, precise, same_shape, undefined_where
 
-# Rows at least so long are sorted by packed keys.
-_LONG = 2048
+# Rows at least so long are sorted by halves of their bits.
+_LONG = 1024
 
 
 @dataclass(frozen=True)
@@ -138,24 +138,30 @@ def _ranks_among(xp: Any, rows: Array, kept: Array, count: Array) -> Array:
 
 def _flat_order(xp: Any, rows: Array) -> Array:
     """What sorts each row, as positions among all elements: several gathers share them."""
-    n, k = rows.shape
-    order = _packed_order(rows) if _can_be_packed(rows) else xp.argsort(rows, axis=1, stable=False)
-    first_of_row = xp.reshape(xp.arange(n, dtype=order.dtype, device=device(rows)) * k, (n, 1))
-    return xp.reshape(order + first_of_row, (-1,))
+    if is_numpy_array(rows) and rows.dtype == np.float32 and rows.shape[1] >= _LONG:
+        return _order_by_halves(rows)
+    return xp.reshape(_from_start(xp, xp.argsort(rows, axis=1, stable=False)), (-1,))
 
 
-def _can_be_packed(rows: Array) -> bool:
-    return is_numpy_array(rows) and rows.dtype == np.float32 and rows.shape[1] >= _LONG
+def _from_start(xp: Any, order: Array) -> Array:
+    """Positions in each row `(n, k)` as positions among all elements."""
+    n, k = order.shape
+    return order + xp.reshape(xp.arange(n, dtype=order.dtype, device=device(order)) * k, (n, 1))
 
 
-def _packed_order(rows: HostArray) -> HostArray:
-    """What sorts long rows: values and places in one integer each, which NumPy sorts faster than it argsorts."""
+def _order_by_halves(rows: HostArray) -> HostArray:
+    """What sorts long rows, by the lower and then by the upper half of their bits.
+
+    NumPy counts 16-bit numbers instead of comparing them, several times as fast as it argsorts floats.
+    """
     bits = np.ascontiguousarray(rows).view(np.int32)
     # The bits of negative numbers count backwards: turned over, they sort as the numbers do.
     ascending = (bits ^ ((bits >> 31) | np.int32(-(2**31)))).view(np.uint32)
-    keys = (ascending.astype(np.uint64) << np.uint64(32)) | np.arange(rows.shape[1], dtype=np.uint64)
-    keys.sort(axis=1)
-    order: HostArray = (keys & np.uint64(2**32 - 1)).astype(np.int64)
+    lower = np.argsort(ascending.astype(np.uint16), axis=1, kind="stable")
+    first = _from_start(np, lower)
+    upper = np.take((ascending >> 16).astype(np.uint16).reshape(-1), first)
+    then = _from_start(np, np.argsort(upper, axis=1, kind="stable"))
+    order: HostArray = np.take(first.reshape(-1), then.reshape(-1))
     return order
 
 
