@@ -15,7 +15,7 @@ from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.explaining import explain_batch
 from agnostic_rand.output_change import OutputChange, OutputTally
 from agnostic_rand.samples import Samples
-from agnostic_rand.similarity import MapForm, Measure
+from agnostic_rand.similarity import MapForm, Measure, in_forms
 from agnostic_rand.targets import best_class
 from agnostic_rand.weights import Plan, Randomizer
 
@@ -198,8 +198,7 @@ class _ShardRun:
             # Maps of a model that has no finite outputs are the model's fault.
             self._finite_outputs(view, place)
             raise
-        forms = {measure.form for measure in self.settings.measures}
-        applied = {form: form.apply(maps, axis) for form in forms}
+        applied = in_forms({measure.form for measure in self.settings.measures}, maps, axis)
         if self.settings.observe is not None:
             self.settings.observe(explainer.name, context, applied)
         self.ticker.tick(explainer.name)

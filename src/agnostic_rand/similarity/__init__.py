@@ -13,7 +13,7 @@ from agnostic_rand.similarity.measures import (
     resolve_measures,
 )
 from agnostic_rand.similarity.overlap import kendall, top_overlap
-from agnostic_rand.similarity.preprocess import MapForm
+from agnostic_rand.similarity.preprocess import MapForm, in_forms
 from agnostic_rand.similarity.rank import spearman, spearman_nonzero
 from agnostic_rand.similarity.structural import SSIMOptions, sign_invariant_ssim, ssim
 
@@ -29,6 +29,7 @@ __all__ = [
     "hog",
     "hog_pearson",
     "hog_spearman",
+    "in_forms",
     "kendall",
     "pairwise_measure",
     "pearson",

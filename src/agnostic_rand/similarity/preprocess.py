@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -83,6 +84,19 @@ class MapForm:
         elif channel_axis is not None and self.channels != "none":
             maps = _without_channels(xp, maps, channel_axis, self.channels)
         return maps if self.normalization == "none" else _normalized(xp, maps, self)
+
+
+def in_forms(forms: Iterable[MapForm], maps: Array, channel_axis: int | None) -> dict[MapForm, Array]:
+    """The maps `(n, ...)` in each form; channels that several forms reduce alike are reduced once."""
+    reduced: dict[MapForm, Array] = {}
+    found = {}
+    for form in forms:
+        plain = replace(form, normalization="none")
+        if plain not in reduced:
+            reduced[plain] = plain.apply(maps, channel_axis)
+        held = reduced[plain]
+        found[form] = held if form == plain else _normalized(array_namespace(held), held, form)
+    return found
 
 
 def _without_channels(xp: Any, maps: Array, axis: int, channels: Channels) -> Array:
