@@ -1,5 +1,6 @@
 """The boundary between the core and the frameworks: everything that a plugin author needs."""
 
+from agnostic_rand.adapters.bound_functions import BoundSearch
 from agnostic_rand.adapters.capabilities import require, require_relu_rule, side_inputs_of, supports
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
 from agnostic_rand.adapters.placed_inputs import PlacedInputs
@@ -40,6 +41,7 @@ __all__ = [
     "AllInputs",
     "Array",
     "BackendInfo",
+    "BoundSearch",
     "Claim",
     "Forward",
     "FromLayer",
