@@ -10,6 +10,7 @@ import numpy as np
 from agnostic_rand_example_numpy.network import Array, Network
 from broken_contract import Fault
 from full_numpy import FullNumpyAdapter, NumpyFromLayer
+from relu_forms import Masked, Opaque
 
 from agnostic_rand.adapters import HostArray, ReluRule, SideInputs, TrainingStep
 
@@ -52,6 +53,18 @@ class ReturnsStaleOutputs(FullNumpyAdapter):
 class GuidesNothing(FullNumpyAdapter):
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
         return super().gradient(inputs, targets)
+
+
+class KnowsOneForm(FullNumpyAdapter):
+    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
+        others = [module for module in self.native.modules.values() if type(module) is Masked]
+        try:
+            for module in others:
+                module.__class__ = Opaque
+            return super().gradient(inputs, targets, relu=relu)
+        finally:
+            for module in others:
+                module.__class__ = Masked
 
 
 class TakesWhatItDoesNotOffer(FullNumpyAdapter):
@@ -304,6 +317,7 @@ FAULTS = (
     Fault(IgnoresWeights, "dense_relu_gradient", "beside NumPy"),
     Fault(ReturnsStaleOutputs, "gradient_with_outputs", "after a write"),
     Fault(GuidesNothing, "gradient_no_silent_rule", "returns the plain gradient"),
+    Fault(KnowsOneForm, "relu_rules_each_form", "times its mask"),
     Fault(TakesWhatItDoesNotOffer, "gradient_no_silent_rule", "does not list"),
     Fault(PredictsWithABias, "dense_relu_outputs", "beside NumPy"),
     Fault(GuidesAlways, "gradient_finite_differences", "slopes of predict differ"),

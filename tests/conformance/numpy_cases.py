@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from agnostic_rand_example_numpy.network import BatchNorm, Dense, Module, Network, ReLU
 from full_numpy import GENERATOR, FullNumpyAdapter
+from relu_forms import Masked
 
 from agnostic_rand.adapters import HostArray, ModelAdapter, OpenRequest
-from agnostic_rand.testing import Case, Facts, Native
+from agnostic_rand.testing import Case, Facts, Native, Rectified
 
 Adapt = Callable[[Network], ModelAdapter]
 
@@ -44,15 +45,16 @@ def inputs_of(features: int) -> HostArray:
     return np.random.default_rng(7).normal(0.3, 1.0, (8, features)).astype(np.float32)
 
 
-def mlp() -> Network:
+def mlp(last: Module | None = None) -> Network:
     rng = np.random.default_rng(1)
     modules: dict[str, Module] = {
         "head": Dense.create(6, 3, rng),
         "first": Dense.create(5, 7, rng),
         "relu": ReLU(),
         "second": Dense.create(7, 6, rng),
+        "last": last or ReLU(),
     }
-    return _with_biases(Network(modules, path=("first", "relu", "second", "relu", "head")))
+    return _with_biases(Network(modules, path=("first", "relu", "second", "last", "head")))
 
 
 def normalized() -> Network:
@@ -95,7 +97,12 @@ def numpy_cases(adapt: Adapt = FullNumpyAdapter) -> list[Case]:
             inputs_of(5),
             np.array([2, 0, 1, 1, 0, 2, 2, 1]),
             facts=Facts(
-                order=("first", "second", "head"), parameter_count=111, axes=axes, dense_relu=True, times=times
+                order=("first", "second", "head"),
+                parameter_count=111,
+                axes=axes,
+                dense_relu=True,
+                times=times,
+                rectified=(Rectified("times its mask", "module", lambda: mlp(Masked()), layer=1),),
             ),
         ),
         case("normalized", normalized(), inputs_of(5), facts=Facts(order=("dense", "norm", "head"))),

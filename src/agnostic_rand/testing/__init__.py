@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agnostic_rand.testing.case import Case, Facts, Native
 from agnostic_rand.testing.catalog import CHECKS
 from agnostic_rand.testing.check import Check
+from agnostic_rand.testing.rectifiers import RELU_FORMS, Rectified
 from agnostic_rand.testing.report import Report, Skip, Violation
 from agnostic_rand.testing.run import check_adapter, run_conformance
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS",
+    "RELU_FORMS",
     "AdapterConformance",
     "Case",
     "Check",
     "Facts",
     "Native",
+    "Rectified",
     "Report",
     "Skip",
     "Violation",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, OpenRequest
 from agnostic_rand.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from agnostic_rand.testing.rectifiers import Rectified
 
 LEAST_SAMPLES = 4
 
@@ -53,6 +56,8 @@ class Facts:
             rules and losses itself, in float64, and compares.
         times: `times(model, (inputs, factors)) -> (n, classes)`: the model as one of two inputs, its
             outputs on the first multiplied by the second `(n, 1)`. Passed as `forward`.
+        rectified: With `dense_relu`, the case's model with one ReLU in each form of `RELU_FORMS` that
+            the framework can write.
     """
 
     order: tuple[str, ...] | None = None
@@ -61,6 +66,7 @@ class Facts:
     tied: Callable[[Any], Iterable[HostArray]] | None = None
     dense_relu: bool = False
     times: Forward | None = None
+    rectified: tuple[Rectified, ...] = ()
 
 
 @dataclass(frozen=True)
