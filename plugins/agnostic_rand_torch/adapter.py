@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from agnostic_rand.adapters import (
     HostArray,
     Layer,
     OrderSource,
+    Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
@@ -28,7 +30,7 @@ from agnostic_rand.errors import ModelError, WeightsError, unknown_name
 from agnostic_rand_torch import random_state as generators
 from agnostic_rand_torch.arrays import full_precision, host, host_copy, own_tensor, tensor_of
 from agnostic_rand_torch.calling import all_inputs, called
-from agnostic_rand_torch.copying import duplicated
+from agnostic_rand_torch.copying import duplicated, refuse_bound_to
 from agnostic_rand_torch.external import watched
 from agnostic_rand_torch.from_layer import Call, TorchFromLayer
 from agnostic_rand_torch.gradients import output_and_input_gradient, selected
@@ -37,11 +39,13 @@ from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_sh
 from agnostic_rand_torch.model_state import model_state
 from agnostic_rand_torch.modes import differentiable, evaluating, interpreted, without_gradients
 from agnostic_rand_torch.native_init import initialized
-from agnostic_rand_torch.order import traced_order
+from agnostic_rand_torch.refusals import refuse_orthogonal
 from agnostic_rand_torch.reparametrization import update_derived
 from agnostic_rand_torch.statistics import estimated_statistics
+from agnostic_rand_torch.tracing import by_name, trace
 from agnostic_rand_torch.training import training_step
 from agnostic_rand_torch.unwrap import uncompiled, unwrap
+from agnostic_rand_torch.watch import watched as watched_pass
 
 
 class TorchAdapter:
@@ -82,6 +86,7 @@ class TorchAdapter:
         first = next(iter(floating), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self.order_source: OrderSource = "declared"
+        self.other_arrays: tuple[str, ...] = ()
         if example_inputs is not None and self._layers:
             self._trace(example_inputs, example_beside)
 
@@ -116,6 +121,7 @@ class TorchAdapter:
                     received=f"shape {np.shape(value)}",
                     fix="Write arrays of the shapes that read() returns.",
                 )
+            refuse_orthogonal(self._owners[layer], layer, name, held[name], value)
         for name, value in values.items():
             # Weights that were made in inference mode can be written in it alone.
             with torch.inference_mode(held[name].is_inference()), torch.no_grad():
@@ -124,22 +130,30 @@ class TorchAdapter:
         if owner is not None:
             update_derived(owner, values.keys())
 
+    def reads(self, inputs: Array, of: TorchAdapter) -> Reads:
+        """What a forward pass reads of this module, or of the one that it was copied from."""
+        with interpreted():
+            seen = watched_pass(by_name(of._tensors), self._given(inputs), lambda: self.predict(inputs))
+        return Reads(seen.read, seen.branches)
+
     def clone(self) -> Self:
         """An adapter of a deep copy, without the wrapper of a compiled module."""
         source = uncompiled(self._native)
         if isinstance(source, nn.parallel.DistributedDataParallel):
             source = self._module
         twin = type(self)(duplicated(source), forward=self._forward)
-        by_name = {layer.name: layer for layer in twin._layers}
-        if by_name != {layer.name: layer for layer in self._layers}:
+        if self.order_source == "declared":
+            refuse_bound_to(self._module, twin._module)
+        declared = {layer.name: replace(layer, unused=()) for layer in self._layers}
+        if {layer.name: layer for layer in twin._layers} != declared:
             raise ModelError(
                 f"the model {type(self._module).__name__}",
                 expected="a copy with the same parameters, tied in the same way",
                 received="other parameters",
                 fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
             )
-        twin._layers = tuple(by_name[layer.name] for layer in self._layers)
-        twin.order_source = self.order_source
+        twin._layers = self._layers
+        twin.order_source, twin.other_arrays = self.order_source, self.other_arrays
         return twin
 
     def beside(self, inputs: SideInputs) -> Self:
@@ -261,6 +275,12 @@ class TorchAdapter:
             )
         return outputs[:, None] if outputs.ndim == 1 else outputs
 
+    def _given(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """All tensors that a call of the model takes."""
+        side = self.side_inputs or ()
+        parts = side.values() if isinstance(side, Mapping) else side
+        return [inputs, *(part for part in parts if isinstance(part, torch.Tensor))]
+
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         with evaluating(self._module), generators.same_draws(self._device):
@@ -271,7 +291,7 @@ class TorchAdapter:
             inputs = self.asarray(example_inputs)
             traced = self if example_beside is None else self.beside(mapped(self.asarray, example_beside))
             with interpreted():
-                order = traced_order(self._layers, self._tensors, lambda: traced.predict(inputs))
+                found = trace(self._module, self._tensors, traced._given(inputs), lambda: traced.predict(inputs))
         except ModelError:
             raise
         except Exception as error:
@@ -281,8 +301,9 @@ class TorchAdapter:
                 received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
                 fix="Check the inputs' shape and type, or how it is called: forward=lambda model, inputs: ....",
             ) from error
-        if order is not None:
-            self._layers, self.order_source = order, "traced"
+        if found is not None:
+            self._layers, self.order_source = found.ordered(self._layers), "traced"
+            self.other_arrays = found.others
 
     def _held(self, layer: str) -> dict[str, torch.Tensor]:
         if layer not in self._tensors:

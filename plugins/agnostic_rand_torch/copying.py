@@ -7,15 +7,15 @@ import copy
 import torch
 from torch import nn
 
+from agnostic_rand.adapters import BoundSearch
 from agnostic_rand.errors import ModelError
-from agnostic_rand_torch.closures import refuse_bound_to
 
 
 def duplicated(module: nn.Module) -> nn.Module:
     """A deep copy, without gradients; parameters that share memory share it in the copy too.
 
     Raises:
-        ModelError: The module cannot be copied, or the copy still uses it.
+        ModelError: The module cannot be copied.
     """
     # Tensors that record gradients cannot be copied deeply: they are handed over detached.
     computed = {id(tensor): tensor.detach().clone() for tensor in _computed_tensors(module)}
@@ -34,8 +34,32 @@ def duplicated(module: nn.Module) -> nn.Module:
     for parameter, copied in zip(module.parameters(), duplicate.parameters(), strict=True):
         copied.grad = None
         copied.requires_grad_(parameter.requires_grad)
-    refuse_bound_to(module, duplicate)
     return duplicate
+
+
+def refuse_bound_to(original: nn.Module, duplicate: nn.Module) -> None:
+    """Refuse a copy whose functions are bound to the original; for copies that no call on an example shows.
+
+    Python copies no function: what one closes over stays the original's.
+
+    Raises:
+        ModelError: A function in the copy leads to a module or a tensor of the original.
+    """
+    kind = type(original).__name__
+    named = {id(part): path or kind for path, part in original.named_modules()}
+    named |= {id(tensor): path for path, tensor in (*original.named_parameters(), *original.named_buffers())}
+    search = BoundSearch(named, frozenset({"torch"}))
+    for path, part in duplicate.named_modules():
+        for name, value in vars(part).items():
+            found = search.reached(value)
+            if found is not None:
+                raise ModelError(
+                    f"the copy of the model {kind}, whose attribute {'.'.join(filter(None, (path, name)))!r} uses "
+                    "the original",
+                    expected="a model whose functions use the layers of the model that is called",
+                    received=f"one that holds a function which is bound to {found!r} of the original",
+                    fix="Pass example_inputs, to see what a call computes with, or isolation='in_place'.",
+                )
 
 
 def _computed_tensors(module: nn.Module) -> list[torch.Tensor]:

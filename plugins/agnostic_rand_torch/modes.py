@@ -8,21 +8,31 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from agnostic_rand.errors import ModelError
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every submodule into evaluation mode, and back into its own mode at the end."""
+    """Put every submodule into evaluation mode, and back into its own mode at the end.
+
+    What the caller's contexts keep of the weights is not used meanwhile: weights that autocast has cast, and
+    those that `parametrize.cached()` has computed, would be the trained ones.
+    """
     modes = [(part, part.training) for part in module.modules()]
     for part, training in modes:
         if training:
             # The attribute, not train(): a module may override train() with effects of its own.
             part.training = False
+    cast, cached, kept = torch.is_autocast_cache_enabled(), parametrize._cache_enabled, parametrize._cache
     try:
+        torch.set_autocast_cache_enabled(False)
+        parametrize._cache_enabled, parametrize._cache = 0, {}
         yield
     finally:
+        torch.set_autocast_cache_enabled(cast)
+        parametrize._cache_enabled, parametrize._cache = cached, kept
         for part, training in modes:
             if part.training is not training:
                 part.training = training
@@ -68,13 +78,16 @@ def differentiable(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def interpreted() -> Iterator[None]:
-    """Run compiled parts of a module operation by operation, so that each can be seen."""
+    """Run compiled and fused parts of a module operation by operation, so that each can be seen."""
     stance = getattr(torch.compiler, "set_stance", None)
-    if stance is None or "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with stance("force_eager"):
-        yield
+    eager = nullcontext() if stance is None or "torch._dynamo" not in sys.modules else stance("force_eager")
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with eager:
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextmanager

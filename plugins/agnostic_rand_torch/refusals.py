@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import HostArray
+from agnostic_rand.errors import ModelError, WeightsError
+from agnostic_rand_torch.arrays import host_copy
+from agnostic_rand_torch.reparametrization import is_orthogonal
 
 
 def refuse_unusable(path: str, tensor: torch.Tensor) -> None:
@@ -29,6 +33,28 @@ def refuse_unusable(path: str, tensor: torch.Tensor) -> None:
             received="one on the meta device",
             fix="Load the weights first, as with model.to_empty and load_state_dict.",
         )
+
+
+def refuse_orthogonal(
+    owner: nn.Module | None, layer: str, name: str, tensor: torch.Tensor, value: HostArray
+) -> None:
+    """Refuse other values for what an orthogonal weight is computed of.
+
+    Torch computes such a weight of a part of these values, and beside them of a base or of signs that belong to
+    the trained weight: with drawn values it would have rank 0, or stay half trained.
+
+    Raises:
+        WeightsError: The values differ from those that the parameter holds.
+    """
+    if owner is None or not is_orthogonal(owner, name) or np.array_equal(host_copy(tensor), value):
+        return
+    raise WeightsError(
+        f"the layer {layer!r}",
+        expected="weights that can be drawn",
+        received="the original of an orthogonal parametrization, of which no drawn values make a random weight",
+        fix=f"Pass exclude=[{layer!r}], or make it an ordinary kernel first: "
+        "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight').",
+    )
 
 
 def refuse_packed(root: nn.Module) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Set
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import _SpectralNorm, _WeightNorm
+from torch.nn.utils.parametrizations import _Orthogonal, _SpectralNorm, _WeightNorm
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -50,6 +50,13 @@ def attribute_of(owner: nn.Module, name: str) -> tuple[str, bool]:
         if isinstance(hook, BasePruningMethod) and name == f"{hook._tensor_name}_orig":
             return hook._tensor_name, False
     return name, False
+
+
+def is_orthogonal(owner: nn.Module, name: str) -> bool:
+    """Whether the parameter `name` is what an orthogonal weight is computed of."""
+    found = _ORIGINAL.match(name)
+    steps = list(owner.parametrizations[found[1]]) if found else []  # type: ignore[index]
+    return any(isinstance(step, _Orthogonal) for step in steps)
 
 
 def singular_vectors(module: nn.Module) -> dict[str, torch.Tensor]:

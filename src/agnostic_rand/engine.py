@@ -122,7 +122,7 @@ def run_cascade(
     tally = OutputTally(settings.draws, len(plan.steps))
     ticker = _Ticker(settings, count, len(plan.steps), len(explainers))
     for start, stop in _shards(samples, len(explainers) * len(settings.measures), settings):
-        run = _ShardRun(adapter, explainers, settings, context, ticker, scores, tally)
+        run = _ShardRun(adapter, randomizer, explainers, settings, context, ticker, scores, tally)
         batches = [
             run.base(first, samples[first : min(first + settings.batch_size, stop)], targets)
             for first in range(start, stop, settings.batch_size)
@@ -143,6 +143,7 @@ def run_cascade(
 @dataclass(frozen=True)
 class _ShardRun:
     adapter: ModelAdapter
+    randomizer: Randomizer
     explainers: Sequence[Explainer]
     settings: CascadeSettings
     context: ExplanationContext
@@ -176,7 +177,9 @@ class _ShardRun:
                 self.scores[explainer.name][measure.name][draw, step, batch.start : stop] = _host_scores(
                     self.adapter, score, measure, stop - batch.start
                 )
-        self.tally.add(draw, step, batch.outputs, self._finite_outputs(view, place))
+        outputs = self._finite_outputs(view, place)
+        self.randomizer.refuse_unmoved(batch.outputs, outputs, step=step, place=place)
+        self.tally.add(draw, step, batch.outputs, outputs)
 
     def _view(self, inputs: PlacedInputs) -> BatchView:
         return BatchView(inputs.seen_by(self.adapter), inputs.explained)

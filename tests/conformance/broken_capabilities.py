@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from broken_contract import Fault
 from full_numpy import FullNumpyAdapter, NumpyFromLayer
 from relu_forms import Masked, Opaque
 
-from agnostic_rand.adapters import HostArray, ReluRule, SideInputs, TrainingStep
+from agnostic_rand.adapters import HostArray, Layer, ModelAdapter, Reads, ReluRule, SideInputs, TrainingStep
 
 
 class SumsTheGradient(FullNumpyAdapter):
@@ -65,6 +66,34 @@ class KnowsOneForm(FullNumpyAdapter):
         finally:
             for module in others:
                 module.__class__ = Masked
+
+
+class CallsEverythingUsed(FullNumpyAdapter):
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(replace(layer, unused=()) for layer in super().layers())
+
+
+class CallsBiasesUnused(FullNumpyAdapter):
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(
+            replace(layer, unused=tuple(p.name for p in layer.parameters if p.name == "bias"))
+            for layer in super().layers()
+        )
+
+
+class ReadsNothing(FullNumpyAdapter):
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        return Reads(frozenset())
+
+
+class SeesItselfAlone(FullNumpyAdapter):
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        return super().reads(inputs, of) if of is self else Reads(frozenset())
+
+
+class ReadsByName(FullNumpyAdapter):
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        return super().reads(inputs, self)
 
 
 class TakesWhatItDoesNotOffer(FullNumpyAdapter):
@@ -318,6 +347,11 @@ FAULTS = (
     Fault(ReturnsStaleOutputs, "gradient_with_outputs", "after a write"),
     Fault(GuidesNothing, "gradient_no_silent_rule", "returns the plain gradient"),
     Fault(KnowsOneForm, "relu_rules_each_form", "times its mask"),
+    Fault(CallsEverythingUsed, "C2_unused", "does not call second_head/"),
+    Fault(CallsBiasesUnused, "C2_unused", "changes the outputs"),
+    Fault(ReadsNothing, "reads_own_values", "leaves out"),
+    Fault(ReadsByName, "reads_own_values", "of its original"),
+    Fault(SeesItselfAlone, "reads_of_the_original", "does not say so"),
     Fault(TakesWhatItDoesNotOffer, "gradient_no_silent_rule", "does not list"),
     Fault(PredictsWithABias, "dense_relu_outputs", "beside NumPy"),
     Fault(GuidesAlways, "gradient_finite_differences", "slopes of predict differ"),

@@ -12,7 +12,16 @@ import numpy as np
 from agnostic_rand_example_numpy.adapter import RELU_RULES, NumpyAdapter
 from agnostic_rand_example_numpy.network import Array, BatchNorm, Dense
 
-from agnostic_rand.adapters import HostArray, ReluRule, SideInputs, TrainingStep, joined, repeated
+from agnostic_rand.adapters import (
+    HostArray,
+    ModelAdapter,
+    Reads,
+    ReluRule,
+    SideInputs,
+    TrainingStep,
+    joined,
+    repeated,
+)
 from agnostic_rand.errors import unknown_name
 
 GENERATOR = np.random.default_rng(0)
@@ -63,6 +72,14 @@ class FullNumpyAdapter(NumpyAdapter):
 
     def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
         return super().gradient(inputs, targets, relu=relu) * self.factors(len(inputs))
+
+    other_arrays: tuple[str, ...] = ()
+
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        used = {id(array) for name in self.native.path for array in vars(self.native.modules[name]).values()}
+        assert isinstance(of, NumpyAdapter)
+        held = ((layer, name, array) for layer, arrays in of._arrays.items() for name, array in arrays.items())
+        return Reads(frozenset((layer, name) for layer, name, array in held if id(array) in used))
 
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"

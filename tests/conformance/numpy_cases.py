@@ -57,6 +57,32 @@ def mlp(last: Module | None = None) -> Network:
     return _with_biases(Network(modules, path=("first", "relu", "second", "last", "head")))
 
 
+class Bound(Dense):
+    """A layer that a copy of the network shares with the original."""
+
+    def __deepcopy__(self, memo: object) -> Bound:
+        return self
+
+
+def bound() -> Network:
+    network = mlp()
+    first = network.modules["first"]
+    assert isinstance(first, Dense)
+    network.modules["first"] = Bound(first.weight, first.bias)
+    return network
+
+
+def with_a_second_head() -> Network:
+    rng = np.random.default_rng(6)
+    modules: dict[str, Module] = {
+        "first": Dense.create(5, 7, rng),
+        "relu": ReLU(),
+        "second_head": Dense.create(7, 2, rng),
+        "head": Dense.create(7, 3, rng),
+    }
+    return _with_biases(Network(modules, path=("first", "relu", "head")))
+
+
 def normalized() -> Network:
     rng = np.random.default_rng(2)
     norm = BatchNorm(8)
@@ -102,8 +128,16 @@ def numpy_cases(adapt: Adapt = FullNumpyAdapter) -> list[Case]:
                 axes=axes,
                 dense_relu=True,
                 times=times,
+                unused=(),
+                bound=bound,
                 rectified=(Rectified("times its mask", "module", lambda: mlp(Masked()), layer=1),),
             ),
+        ),
+        case(
+            "second head",
+            with_a_second_head(),
+            inputs_of(5),
+            facts=Facts(order=("first", "head", "second_head"), unused=("second_head/weight", "second_head/bias")),
         ),
         case("normalized", normalized(), inputs_of(5), facts=Facts(order=("dense", "norm", "head"))),
         case(

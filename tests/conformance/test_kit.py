@@ -51,7 +51,7 @@ def test_violations_are_returned_and_everything_is_counted_and_shown() -> None:
         f"conformance: {len(report.ran)} checks ran, {len(report.skipped)} skipped, "
         f"0 failed as expected, {len(violations)} violations"
     )
-    assert "  skipped, the case does not give facts.tied: C3_tied[mlp,normalized,single]" in shown[0]
+    assert "  skipped, the case does not give facts.tied: C3_tied[mlp,second head,normalized,single]" in shown[0]
 
 
 def test_an_expected_failure_is_no_violation_in_the_cases_it_names() -> None:
@@ -59,7 +59,7 @@ def test_an_expected_failure_is_no_violation_in_the_cases_it_names() -> None:
     assert check_adapter(faulty, expected_failures={"errors_unknown_layer": "later"}, show=quiet) == []
     one = check_adapter(faulty, expected_failures={"errors_unknown_layer[mlp]": "later"}, show=quiet)
     assert {(violation.check, violation.case) for violation in one} == {
-        ("errors_unknown_layer", name) for name in ("normalized", "tied", "single")
+        ("errors_unknown_layer", name) for name in ("second head", "normalized", "tied", "single")
     }
 
 
@@ -182,7 +182,7 @@ class TestFaulty(AdapterConformance):
 
 
 def run_pytest(
-    pytester: pytest.Pytester, adapter: str, cases: int = 4, expected: dict[str, str] | None = None
+    pytester: pytest.Pytester, adapter: str, cases: int = 5, expected: dict[str, str] | None = None
 ) -> str:
     text = PYTEST_FILE.format(adapter=adapter, cases=cases, expected=expected or {})
     pytester.makepyfile(test_faulty=text)
@@ -194,7 +194,7 @@ def test_the_pytest_class_fails_with_the_statement_the_case_and_what_was_seen(py
     assert "FAILED test_faulty.py::TestFaulty::test_contract[C4_same_model]" in output
     assert "A clone has the same layers, bits, outputs and gradients" in output
     assert "C4_same_model[mlp]: the clone holds other values in first/weight" in output
-    assert "checks ran on the cases mlp, normalized, tied, single" in output
+    assert "checks ran on the cases mlp, second head, normalized, tied, single" in output
 
 
 def test_the_pytest_class_takes_expected_failures_and_is_strict(pytester: pytest.Pytester) -> None:

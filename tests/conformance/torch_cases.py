@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,38 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 3))
 
 
+class Bound(nn.Module):
+    """Calls its first layer by a function that refers to it, which no copy of the module changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(6, 7), nn.Linear(7, 3)
+        first = self.first
+        self.hidden = lambda x: sum(first(part) for part in (x.flatten(1),))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(torch.relu(self.hidden(x)))
+
+
+def bound() -> nn.Module:
+    return Bound()
+
+
+class SecondHead(nn.Module):
+    """Two heads, of which `forward=` takes one; and a norm that nobody calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(5, 6)
+        self.second = nn.Linear(6, 2)
+        self.head = nn.Linear(6, 3)
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        hidden = functional.relu(self.hidden(x))
+        return {"second": self.second(hidden), "first": self.head(hidden)}
+
+
 def torch_cases() -> list[Case]:
     """New modules, always with the same weights."""
     with torch.random.fork_rng():
@@ -139,7 +172,14 @@ def torch_cases() -> list[Case]:
                 mlp(),
                 _inputs(3, 2),
                 np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-                facts=Facts(order=("1", "3", "5"), parameter_count=118, dense_relu=True, times=times),
+                facts=Facts(
+                    order=("1", "3", "5"),
+                    parameter_count=118,
+                    dense_relu=True,
+                    times=times,
+                    unused=(),
+                    bound=bound,
+                ),
                 native=NATIVE,
             ),
             Case(
@@ -169,7 +209,7 @@ def torch_cases() -> list[Case]:
                 Transformer(),
                 _inputs(4, 6),
                 facts=Facts(
-                    order=("token", "embed", "positions", "norm", "attention", "attention.out_proj", "head")
+                    order=("embed", "token", "positions", "norm", "attention", "attention.out_proj", "head")
                 ),
                 native=NATIVE,
             ),
@@ -191,6 +231,14 @@ def torch_cases() -> list[Case]:
                 native=NATIVE,
             ),
             Case(
+                "second head",
+                SecondHead(),
+                _inputs(5),
+                forward=lambda model, inputs: model(inputs)["first"],
+                facts=Facts(unused=("second/weight", "second/bias", "norm/weight", "norm/bias")),
+                native=replace(NATIVE, outputs=lambda model, inputs: outputs_of(First(model), inputs)),
+            ),
+            Case(
                 "forward",
                 Dictionary(),
                 _inputs(5),
@@ -198,6 +246,15 @@ def torch_cases() -> list[Case]:
                 facts=Facts(order=("hidden", "head")),
             ),
         ]
+
+
+class First(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        return self.model(x)["first"]
 
 
 class Dictionary(nn.Module):

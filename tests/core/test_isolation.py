@@ -22,14 +22,14 @@ def test_a_copy_is_the_default_unless_the_explainer_holds_the_model() -> None:
 
 def test_a_clone_may_change_and_the_model_stays(net: Net) -> None:
     adapter, before = FakeAdapter(net), weights_of(net)
-    with isolated(adapter, "clone") as working:
+    with isolated(adapter, "clone", None) as working:
         working.native.weights["head"]["bias"][:] = 7
     assert weights_of(net) == before
 
 
 def test_in_place_works_on_the_model_itself(net: Net) -> None:
     adapter = FakeAdapter(net)
-    with isolated(adapter, "in_place") as working:
+    with isolated(adapter, "in_place", None) as working:
         assert working is adapter
 
 
@@ -38,7 +38,7 @@ def test_in_place_works_on_the_model_itself(net: Net) -> None:
 def test_a_changed_model_is_found_and_the_layer_named(net: Net, isolation: str, place: tuple[str, str]) -> None:
     with (
         pytest.raises(IsolationError, match=f"other values in {place[0]}\\."),
-        isolated(FakeAdapter(net), resolve_isolation(isolation, bound=False)),
+        isolated(FakeAdapter(net), resolve_isolation(isolation, bound=False), None),
     ):
         net.weights[place[0]][place[1]].flat[0] += 1e-12
 
@@ -48,7 +48,7 @@ def test_a_changed_model_is_found_when_an_exception_is_in_flight_and_that_one_is
     net: Net, flight: type[BaseException]
 ) -> None:
     def run() -> None:
-        with isolated(FakeAdapter(net), "clone"):
+        with isolated(FakeAdapter(net), "clone", None):
             net.weights["head"]["bias"][0] += 1
             raise flight("first")
 
@@ -58,5 +58,5 @@ def test_a_changed_model_is_found_when_an_exception_is_in_flight_and_that_one_is
 
 
 def test_an_exception_passes_where_the_model_is_unchanged(net: Net) -> None:
-    with pytest.raises(RuntimeError, match="mine"), isolated(FakeAdapter(net), "clone"):
+    with pytest.raises(RuntimeError, match="mine"), isolated(FakeAdapter(net), "clone", None):
         raise RuntimeError("mine")

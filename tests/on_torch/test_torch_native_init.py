@@ -71,7 +71,7 @@ def test_attention_is_initialized_with_its_packed_projection() -> None:
     assert adapter.native_init("blocks.0", 0) == {}
 
 
-@cases("weight_norm", "weight_norm hooks", "spectral_norm", "spectral_norm hooks", "orthogonal")
+@cases("weight_norm", "weight_norm hooks", "spectral_norm", "spectral_norm hooks")
 def test_reparametrized_layers_give_nothing(case: Case) -> None:
     # reset_parameters would write to a weight that is computed, and be lost.
     assert case.adapter().native_init("0", 0) == {}

@@ -75,9 +75,9 @@ def test_an_unused_layer_follows_the_one_declared_before_it() -> None:
     assert [layer.name for layer in adapter.layers()] == ["body", "unused", "weights"]
 
 
-def test_a_hidden_forward_pass_is_not_called_traced() -> None:
+def test_the_inside_of_a_scripted_module_is_seen() -> None:
     case = BY_NAME["scripted"]
-    assert case.adapter().order_source == "declared"
+    assert case.adapter().order_source == "traced"
 
 
 def test_a_clone_has_the_same_order() -> None:

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from zoo import BY_NAME, Case, cases
 
 import agnostic_rand as ar
+from agnostic_rand.errors import WeightsError
 from agnostic_rand_torch.spectral import converged
 
 _NORMED = ("0", "2", "6")
@@ -134,12 +135,18 @@ def test_a_pruned_weight_keeps_its_mask_and_is_a_kernel() -> None:
     assert prune.is_pruned(copy)
 
 
-def test_an_orthogonal_weight_stays_orthogonal() -> None:
-    case = BY_NAME["orthogonal"]
-    copy = ar.FullRandomization().randomize(case.model(), seed=0)
-    weight = copy[0].weight.detach()
-    torch.testing.assert_close(weight @ weight.T, torch.eye(6), atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(weight, case.model()[0].weight.detach(), atol=0.1)
+@pytest.mark.parametrize("mapping", ["householder", "matrix_exp", "cayley"])
+def test_an_orthogonal_weight_is_refused_and_can_be_excluded(mapping: str) -> None:
+    layer = parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map=mapping)
+    net = nn.Sequential(layer, nn.ReLU(), nn.Linear(6, 4))
+    with pytest.raises(WeightsError, match=r"the layer '0'.*orthogonal.*exclude=\['0'\]"):
+        ar.FullRandomization().randomize(net, seed=0)
+    copy = ar.FullRandomization(exclude=["0"]).randomize(net, seed=0)
+    assert torch.equal(copy[0].weight, net[0].weight)
+    assert not torch.equal(copy[2].weight, net[2].weight)
+    parametrize.remove_parametrizations(net[0], "weight")
+    copy = ar.FullRandomization().randomize(net, seed=0)
+    assert torch.linalg.matrix_rank(copy[0].weight) == 6
 
 
 def test_parameters_of_a_parametrization_itself_are_covered() -> None:

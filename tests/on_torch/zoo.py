@@ -136,10 +136,6 @@ def _nested_compile() -> nn.Module:
     return nn.Sequential(body, nn.Linear(8, 4))
 
 
-def _orthogonal() -> nn.Module:
-    return nn.Sequential(parametrizations.orthogonal(nn.Linear(6, 6)), nn.ReLU(), nn.Linear(6, 4))
-
-
 _IMAGE = (3, 8, 8)
 
 CASES = (
@@ -160,7 +156,6 @@ CASES = (
     Case("spectral_norm", lambda: _normed(parametrizations.spectral_norm), _IMAGE),
     Case("spectral_norm hooks", lambda: _normed(spectral_norm), _IMAGE),
     Case("spectral_norm root", lambda: parametrizations.spectral_norm(nn.Linear(6, 4))),
-    Case("orthogonal", _orthogonal),
     Case("pruned", _pruned),
     Case("lstm", lambda: Recurrent(nn.LSTM), (5, 3)),
     Case("gru", lambda: Recurrent(nn.GRU), (5, 3)),

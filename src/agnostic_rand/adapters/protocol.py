@@ -144,6 +144,8 @@ class Layer:
         parameters: What is learned by gradient descent.
         statistics: Running means and variances.
         aliases: Names of parameters elsewhere in the model that are tied to one of this layer's.
+        unused: Names of those of its parameters on which the outputs of the traced call do not depend, such
+            as a second head that `forward=` leaves out; nothing where no call was traced.
     """
 
     name: str
@@ -151,11 +153,22 @@ class Layer:
     parameters: tuple[Parameter, ...]
     statistics: tuple[Parameter, ...] = ()
     aliases: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """The number of elements in all parameters."""
         return sum(parameter.size for parameter in self.parameters)
+
+    @property
+    def used(self) -> tuple[Parameter, ...]:
+        """The parameters that the outputs depend on, as far as is known."""
+        return tuple(parameter for parameter in self.parameters if parameter.name not in self.unused)
+
+    @property
+    def used_size(self) -> int:
+        """The number of elements in the parameters that the outputs depend on."""
+        return sum(parameter.size for parameter in self.used)
 
     def drawing_order(self) -> tuple[Parameter, ...]:
         """The parameters in the order that numbers their random streams: by role, then as declared."""
@@ -189,7 +202,10 @@ class ModelAdapter(Protocol):
         """The array namespace of what `predict` and `gradient` return."""
 
     def layers(self) -> tuple[Layer, ...]:
-        """C1, C2: all layers with parameters or statistics, from input to output."""
+        """C1, C2: all layers with parameters or statistics, from input to output.
+
+        Where a call was traced, each layer names the parameters on which its outputs do not depend.
+        """
 
     def read(self, layer: str) -> dict[str, HostArray]:
         """Host copies of the layer's parameters and statistics, by name."""
@@ -224,6 +240,35 @@ class ModelAdapter(Protocol):
 
         `targets` holds class indices `(n,)`, or weights `(n, classes)` of which the weighted sum
         of the outputs is differentiated.
+        """
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What one forward pass read.
+
+    Args:
+        parameters: Layers and the names of their parameters and statistics.
+        branches: Whether values decided what was computed, so that another batch or other weights may read
+            others (experts of a mixture).
+    """
+
+    parameters: frozenset[tuple[str, str]]
+    branches: bool = False
+
+
+@runtime_checkable
+class SupportsReads(Protocol):
+    """Capability: a forward pass can be watched, for what it really computes with."""
+
+    other_arrays: tuple[str, ...]
+    """Names of arrays of the model that `layers()` does not list (buffers, say) and on which the outputs of
+    the traced call depend; nothing where no call was traced."""
+
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        """What `predict(inputs)` reads of another adapter's model: this one's own, or that of its original.
+
+        `of` is this adapter or the one that it was cloned from.
         """
 
 

@@ -13,6 +13,7 @@ from agnostic_rand.adapters.protocol import (
     Layer,
     ModelAdapter,
     OrderSource,
+    Reads,
     ReluRule,
     SideInputs,
 )
@@ -79,6 +80,19 @@ class AdapterView:
         capable: Any = self._adapter
         side: SideInputs | None = capable.side_inputs
         return side
+
+    @property
+    def other_arrays(self) -> tuple[str, ...]:
+        """Arrays that no layer lists."""
+        capable: Any = self._adapter
+        others: tuple[str, ...] = capable.other_arrays
+        return others
+
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        """What a forward pass reads of a model."""
+        capable: Any = self._adapter
+        reads: Reads = capable.reads(inputs, of)
+        return reads
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """The rules of the wrapped adapter."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
-from agnostic_rand.checks.guards import GUARD_SAMPLES, FirstMaps, GuardReport, guard, survived_exactly
+from agnostic_rand.checks.guards import GUARD_SAMPLES, FirstMaps, GuardReport, guard, left_trained, survived_exactly
 from agnostic_rand.checks.subject import Subject
 from agnostic_rand.engine import CascadeSettings, Observer, run_cascade
 from agnostic_rand.errors import ArgumentError
@@ -69,6 +69,7 @@ def randomize_and_explain(
         settings = replace(settings, observe=first.observe)
         record = run_cascade(adapter, explainers, subject.samples, targets, randomizer, plan, context, settings)
         unchanged, kept = randomizer.unchanged, randomizer.unchanged_parameters
+        others = subject.other_arrays()
     coverage = max(step.coverage for step in plan.steps)
     described: dict[str, Any] = {
         "strategy": repr(strategy),
@@ -80,6 +81,7 @@ def randomize_and_explain(
         "distances": [measure.name for measure in measures if measure.distance],
         "unchanged_layers": list(unchanged),
         "unchanged_parameters": list(kept),
+        "other_arrays": list(others),
         **subject.described(explainers),
     }
     results = []
@@ -99,7 +101,7 @@ def randomize_and_explain(
                 settings={"explainer": repr(explainer), **described},
                 versions=subject.versions(),
                 self_similarity=report.self_similarity,
-                findings=(*report.findings, *([unbound] if unbound else [])),
+                findings=(*report.findings, *([unbound] if unbound else []), *left_trained(plan.unused, others)),
             )
         )
     return tuple(results)

@@ -5,7 +5,7 @@ Methods that ask the adapter only are fit by the contract, and cost no second ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -131,6 +131,30 @@ def survived_exactly(scores: Mapping[str, HostArray], outputs: OutputChange, cov
         "same. Likely cause: a function that refers to another model than the one it is given, or an object "
         "built with another model."
     )
+
+
+def left_trained(unused: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Findings about what no step randomizes.
+
+    Args:
+        unused: Parameters on which the outputs do not depend.
+        others: Arrays that the model reads and that are no parameters.
+    """
+    found = []
+    if unused:
+        found.append(
+            f"The outputs do not depend on {_listed(unused)}: no step randomizes it, no coverage counts it."
+        )
+    if others:
+        found.append(
+            f"The model also computes with {_listed(others)}, which no step randomizes: no parameters. If they "
+            "were trained, make parameters of them."
+        )
+    return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _plain_gradient(

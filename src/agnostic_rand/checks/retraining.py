@@ -14,7 +14,7 @@ from agnostic_rand.errors import ArgumentError, BackendError, CapabilityError
 from agnostic_rand.samples import Samples
 from agnostic_rand.targets import frozen_targets
 from agnostic_rand.training import TrainingHistory, TrainingOptions, train
-from agnostic_rand.weights import FullRandomization, Purpose, Randomizer, Streams
+from agnostic_rand.weights import FullRandomization, Purpose, Randomizer, Streams, independent_copy
 
 Fit: TypeAlias = Callable[[Any, Any, HostArray], Any]
 """`fit(model, inputs, labels) -> trained model`, or `-> (trained model, history)`. `model` is a
@@ -39,7 +39,7 @@ class Retrained:
 
 def fresh_copy(subject: Subject, working: ModelAdapter) -> tuple[ModelAdapter, Streams]:
     """A copy with weights as before training, the same in every call, and the streams of its training."""
-    copy = working.clone()
+    copy = independent_copy(working, subject.example())
     plan = FullRandomization().plan(copy.layers())
     # Other weights than the cascade's: a training starts from a draw of its own.
     streams = Streams(subject.streams.derived_seed(Purpose.TRAINING, 0, 2))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.activation import Activation, with_activation
-from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
+from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError
@@ -21,10 +21,21 @@ from agnostic_rand.explainers import Explainer, ExplainerLike, ExplanationContex
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
-from agnostic_rand.weights import Isolation, Plan, Randomizer, Streams, isolated, resolve_isolation
+from agnostic_rand.weights import (
+    Isolation,
+    Plan,
+    Randomizer,
+    Streams,
+    isolated,
+    resolve_isolation,
+    unused_parameters,
+)
 
 CALIBRATION_SAMPLES = 256
 """How many of the inputs `statistics="recalibrate"` uses, in one batch, whatever the batch size."""
+
+EXAMPLE_SAMPLES = 1
+"""How many of the inputs the model is looked at with."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class Subject:
         with_activation(first, options.activation)
         with preserved_random_state(first):
             samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
-            example = samples[:1].all_inputs
+            example = samples[:EXAMPLE_SAMPLES].all_inputs
             adapter = adapt(model, backend=options.backend, example_inputs=example, forward=options.forward)
             classes = class_count(adapter, samples)
         options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
@@ -137,12 +148,20 @@ class Subject:
                 )
         return resolve_isolation(self.options.isolation, bound=bool(bound))
 
+    def example(self) -> PlacedInputs:
+        """A few of the inputs, for a look at how the model computes."""
+        return self.samples[:EXAMPLE_SAMPLES].placed(self.adapter)
+
     @contextmanager
     def working(self, explainers: Sequence[Explainer]) -> Iterator[ModelAdapter]:
         """The adapter whose weights may change; afterwards the caller's model and generators are as before."""
         isolation = self.isolation(explainers)
-        with preserved_random_state(self.adapter), isolated(self.adapter, isolation) as working:
+        with preserved_random_state(self.adapter), isolated(self.adapter, isolation, self.example()) as working:
             yield working
+
+    def other_arrays(self) -> tuple[str, ...]:
+        """Names of arrays that the outputs depend on and that no step can randomize."""
+        return self.adapter.other_arrays if isinstance(self.adapter, SupportsReads) else ()
 
     def activated(self, adapter: ModelAdapter) -> ModelAdapter:
         """The adapter with the activation that was asked for."""
@@ -154,7 +173,9 @@ class Subject:
         if plan.statistics == "recalibrate":
             calibration = self.samples[:CALIBRATION_SAMPLES].placed(working)
         trained = None if working is self.adapter else self.adapter
-        return Randomizer(working, plan, self.streams, trained=trained, calibration=calibration)
+        return Randomizer(
+            working, plan, self.streams, trained=trained, calibration=calibration, example=self.example()
+        )
 
     def targets(self, adapter: ModelAdapter) -> HostArray | str:
         """The classes to explain `(n,)`, or `"dynamic"`."""
@@ -182,6 +203,7 @@ class Subject:
             "framework": self.adapter.framework,
             "layer_order": self.adapter.order_source,
             "parameters": sum(layer.size for layer in layers),
+            "unused_parameters": list(unused_parameters(layers)),
             "tied": {layer.name: list(layer.aliases) for layer in layers if layer.aliases},
         }
 

@@ -47,6 +47,7 @@ class Facts:
 
     Args:
         order: The names of all layers in the order of their first use in a forward pass.
+        unused: By `"layer/parameter"`, all parameters on which no output depends.
         parameter_count: The number of elements of all parameters, tied ones counted once.
         axes: By `"layer/parameter"`, the axes that the adapter must name.
         tied: `tied(model) -> arrays`: host copies of arrays that are one parameter (transposed
@@ -56,16 +57,20 @@ class Facts:
             rules and losses itself, in float64, and compares.
         times: `times(model, (inputs, factors)) -> (n, classes)`: the model as one of two inputs, its
             outputs on the first multiplied by the second `(n, 1)`. Passed as `forward`.
+        bound: `bound() -> model`: a model with a function that is bound to one of its own layers, as a
+            closure is, so that a copy of the model would compute with the original.
         rectified: With `dense_relu`, the case's model with one ReLU in each form of `RELU_FORMS` that
             the framework can write.
     """
 
     order: tuple[str, ...] | None = None
+    unused: tuple[str, ...] | None = None
     parameter_count: int | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tied: Callable[[Any], Iterable[HostArray]] | None = None
     dense_relu: bool = False
     times: Forward | None = None
+    bound: Callable[[], Any] | None = None
     rectified: tuple[Rectified, ...] = ()
 
 

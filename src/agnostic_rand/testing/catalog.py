@@ -13,6 +13,7 @@ from agnostic_rand.testing import (
     outputs,
     purity,
     randomness,
+    reads,
     rectifiers,
     reference,
     several_inputs,
@@ -24,6 +25,7 @@ from agnostic_rand.testing.check import Check
 
 CHECKS: tuple[Check, ...] = (
     *coverage.CHECKS,
+    *reads.CHECKS,
     *writing.CHECKS,
     *cloning.CHECKS,
     *purity.CHECKS,

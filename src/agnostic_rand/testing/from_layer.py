@@ -53,6 +53,8 @@ def starting_layers(bench: Bench) -> dict[str, FromLayer]:
     adapter = bench.need(SupportsFromLayer)
     found: dict[str, FromLayer] = {}
     for layer in bench.layers:
+        if layer.parameters and not layer.used:
+            continue
         try:
             rest = adapter.from_layer(bench.inputs, layer.name)
             _ = rest.output

@@ -1,6 +1,6 @@
 """What is randomized: streams, perturbations, strategies, and their application to a model."""
 
-from agnostic_rand.weights.isolation import Isolation, isolated, resolve_isolation
+from agnostic_rand.weights.isolation import Isolation, independent_copy, isolated, resolve_isolation
 from agnostic_rand.weights.perturbations import (
     GaussianNoise,
     MatchedNormal,
@@ -13,7 +13,7 @@ from agnostic_rand.weights.perturbations import (
     StatisticsPolicy,
     Uniform,
 )
-from agnostic_rand.weights.plan import Plan, Step
+from agnostic_rand.weights.plan import Plan, Step, unused_parameters
 from agnostic_rand.weights.randomizer import Randomizer
 from agnostic_rand.weights.strategies import (
     CascadingRandomization,
@@ -46,6 +46,8 @@ __all__ = [
     "Step",
     "Streams",
     "Uniform",
+    "independent_copy",
     "isolated",
     "resolve_isolation",
+    "unused_parameters",
 ]

@@ -20,14 +20,15 @@ equal length, or `None` for each layer on its own."""
 def group_layers(layers: Sequence[Layer], groups: Grouping, exclude: Sequence[str]) -> tuple[Group, ...]:
     """The groups from input to output, in the order of their first layers.
 
-    A layer that has statistics but no parameters joins the group of the layer before it.
+    A layer that has statistics but no parameters joins the group of the layer before it. One of whose
+    parameters the outputs depend on none is in no group.
 
     Raises:
         UnknownNameError: A glob in `groups` or `exclude` matches no layer.
         ArgumentError: `groups` is none of the forms that it may have.
     """
     excluded = set(excluded_layers(layers, exclude))
-    carriers = [layer for layer in layers if layer.parameters and layer.name not in excluded]
+    carriers = [layer for layer in layers if layer.used and layer.name not in excluded]
     if not carriers:
         raise ArgumentError(
             "exclude",
@@ -40,7 +41,7 @@ def group_layers(layers: Sequence[Layer], groups: Grouping, exclude: Sequence[st
     current = names[carriers[0].name]
     pending: list[Layer] = []
     for layer in layers:
-        if layer.name in excluded:
+        if layer.name in excluded or (layer.parameters and not layer.used):
             continue
         if not layer.parameters:
             members.get(current, pending).append(layer)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
-from agnostic_rand.adapters import ModelAdapter
+from agnostic_rand.adapters import ModelAdapter, PlacedInputs
 from agnostic_rand.errors import ArgumentError, IsolationError
 from agnostic_rand.weights.fingerprints import model_fingerprints
+from agnostic_rand.weights.witness import Witness
 
 Isolation: TypeAlias = Literal["clone", "in_place"]
 
@@ -36,17 +37,38 @@ def resolve_isolation(isolation: str | None, *, bound: bool) -> Isolation:
     return "in_place" if isolation == "in_place" or bound else "clone"
 
 
+def independent_copy(adapter: ModelAdapter, example: PlacedInputs | None) -> ModelAdapter:
+    """A copy of the model that is seen to compute with weights of its own.
+
+    Args:
+        adapter: The original.
+        example: A few inputs, or `None` where there are none to see it by.
+
+    Raises:
+        ModelError: The copy computes with the original's weights, or cannot be made.
+    """
+    copy = adapter.clone()
+    Witness(copy, example).refuse_reads_of(adapter)
+    return copy
+
+
 @contextmanager
-def isolated(adapter: ModelAdapter, isolation: Isolation) -> Iterator[ModelAdapter]:
+def isolated(adapter: ModelAdapter, isolation: Isolation, example: PlacedInputs | None) -> Iterator[ModelAdapter]:
     """The adapter to randomize; when the context ends, the caller's model is proven to be unchanged.
 
     The model must have been restored within the context.
 
+    Args:
+        adapter: The caller's model.
+        isolation: Whether it is copied.
+        example: A few inputs, by which a copy is seen to be independent.
+
     Raises:
         IsolationError: The caller's model holds other weights than before.
+        ModelError: The copy computes with the original's weights.
     """
     before = model_fingerprints(adapter)
-    working = adapter if isolation == "in_place" else adapter.clone()
+    working = adapter if isolation == "in_place" else independent_copy(adapter, example)
     try:
         yield working
     finally:

@@ -17,7 +17,7 @@ class Step:
         name: What the step randomizes that the step before did not.
         layers: The names of all layers that are random in this step, from input to output.
         covered: The number of parameter elements in them.
-        total: The number of parameter elements in the model.
+        total: The number of parameter elements on which the model's outputs depend.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Step:
 
     @property
     def coverage(self) -> float:
-        """The share of the model's parameters that is random, in [0, 1]."""
+        """The share of the parameters in use that is random, in [0, 1]."""
         return self.covered / self.total
 
 
@@ -41,6 +41,8 @@ class Plan:
         fresh: Whether each step draws all its layers anew; otherwise a layer keeps its draw.
         statistics: What happens to running statistics of randomized layers.
         excluded: Layers that the caller excluded by name.
+        unused: Parameters on which the outputs do not depend, as `"layer.parameter"`, or a layer of nothing
+            but such: no step counts them.
     """
 
     steps: tuple[Step, ...]
@@ -48,6 +50,7 @@ class Plan:
     fresh: bool
     statistics: StatisticsPolicy
     excluded: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Group:
 
     @property
     def size(self) -> int:
-        """The number of parameter elements."""
-        return sum(layer.size for layer in self.layers)
+        """The number of parameter elements in use."""
+        return sum(layer.used_size for layer in self.layers)
 
 
 def step_of(name: str, groups: Sequence[Group], layers: Sequence[Layer]) -> Step:
@@ -70,5 +73,20 @@ def step_of(name: str, groups: Sequence[Group], layers: Sequence[Layer]) -> Step
         name=name,
         layers=tuple(layer.name for layer in layers if layer.name in chosen),
         covered=sum(group.size for group in groups),
-        total=sum(layer.size for layer in layers),
+        total=sum(layer.used_size for layer in layers),
+    )
+
+
+def full_name(layer: str, parameter: str) -> str:
+    """What a parameter is called outside of its layer; a bare parameter is a layer by itself."""
+    return parameter if parameter == layer else f"{layer}.{parameter}"
+
+
+def unused_parameters(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Names of what the outputs do not depend on: whole layers, or single parameters of a layer in use."""
+    return tuple(
+        name
+        for layer in layers
+        if layer.unused
+        for name in ([full_name(layer.name, one) for one in layer.unused] if layer.used else [layer.name])
     )

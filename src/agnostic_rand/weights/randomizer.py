@@ -19,8 +19,9 @@ from agnostic_rand.adapters import (
 from agnostic_rand.errors import WeightsError
 from agnostic_rand.weights.drawing import draw_layer
 from agnostic_rand.weights.fingerprints import fingerprint
-from agnostic_rand.weights.plan import Plan
+from agnostic_rand.weights.plan import Plan, full_name
 from agnostic_rand.weights.streams import Streams
+from agnostic_rand.weights.witness import Witness, refuse_unmoved
 
 # Relative rounding of element types that NumPy does not have; others are compared bit by bit.
 _ROUNDING = {"bfloat16": 2.0**-7}
@@ -38,6 +39,7 @@ class Randomizer:
             or `None` to keep a host copy of those layers that the plan touches and to write them
             back when the context ends, also after an exception.
         calibration: Inputs on which `statistics="recalibrate"` estimates statistics.
+        example: A few inputs, by which the model is seen to compute with what was written.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Randomizer:
         *,
         trained: ModelAdapter | None,
         calibration: PlacedInputs | None = None,
+        example: PlacedInputs | None = None,
     ) -> None:
         self._adapter = adapter
         self._plan = plan
         self._streams = streams
         self._source = trained
         self._calibration = calibration
+        self._witness = Witness(adapter, example)
         self._layers: dict[str, Layer] = {layer.name: layer for layer in adapter.layers()}
         self._index = {name: i for i, name in enumerate(self._layers)}
         touched = {name for step in plan.steps for name in step.layers} if trained is None else set()
@@ -98,6 +102,7 @@ class Randomizer:
 
         Raises:
             WeightsError: A layer cannot be drawn, or does not hold what was written to it.
+            ModelError: The model does not compute with what was written.
         """
         wanted = self._plan.steps[step].layers
         suffix = (step,) if self._plan.fresh else ()
@@ -110,6 +115,23 @@ class Randomizer:
                 self._draw(name, key)
         if self._plan.statistics == "recalibrate":
             self._recalibrate(wanted)
+        if step == len(self._plan.steps) - 1 or not set(wanted) <= set(self._plan.steps[-1].layers):
+            self._witness.look(self._layers, wanted)
+
+    def refuse_unmoved(self, trained: HostArray, random: HostArray, *, step: int, place: str) -> None:
+        """Refuse a random model that puts out what the trained model does, bit for bit.
+
+        Args:
+            trained: The trained model's outputs on a batch `(n, classes)`.
+            random: Those in the state of the step, which was applied.
+            step: The step's number.
+            place: What the state is called in errors.
+
+        Raises:
+            ModelError: All weights are new, and the outputs are not.
+        """
+        if self._plan.steps[step].coverage == 1 and self._all_kernels_new():
+            refuse_unmoved(trained, random, place)
 
     def restore(self) -> None:
         """Write the trained values back into every layer that the plan touches."""
@@ -126,6 +148,11 @@ class Randomizer:
         """
         for name in self._sums:
             self._verify_layer(name)
+
+    def _all_kernels_new(self) -> bool:
+        used = [(layer.name, p) for layer in self._layers.values() for p in layer.used]
+        kernels = [(name, p) for name, p in used if p.role == "kernel"] or used
+        return all(full_name(name, p.name) not in self._unchanged_parameters for name, p in kernels)
 
     def _verify_layer(self, name: str) -> None:
         if fingerprint(self._adapter.read(name)) != self._sums[name]:
@@ -154,7 +181,7 @@ class Randomizer:
         if layer.parameters and self._sums[name] == self._trained_sums[name]:
             self._unchanged.add(name)
         same = (p.name for p in layer.parameters if np.array_equal(held[p.name], trained[p.name]))
-        self._unchanged_parameters.update((key if key == name else f"{name}.{key}", None) for key in same)
+        self._unchanged_parameters.update((full_name(name, key), None) for key in same)
 
     def _recalibrate(self, names: tuple[str, ...]) -> None:
         with_statistics = [name for name in names if self._layers[name].statistics]

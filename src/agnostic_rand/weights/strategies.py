@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agnostic_rand.adapters import AllInputs, Forward, HostArray, Layer, PlacedInputs, adapt
 from agnostic_rand.errors import ArgumentError, ModelError, unknown_name
 from agnostic_rand.weights.grouping import Grouping, excluded_layers, group_layers
+from agnostic_rand.weights.isolation import independent_copy
 from agnostic_rand.weights.perturbations import (
     Perturbation,
     Reinitialize,
@@ -18,7 +19,7 @@ from agnostic_rand.weights.perturbations import (
     default_statistics,
     resolve_perturbation,
 )
-from agnostic_rand.weights.plan import Group, Plan, Step, step_of
+from agnostic_rand.weights.plan import Group, Plan, Step, step_of, unused_parameters
 from agnostic_rand.weights.randomizer import Randomizer
 from agnostic_rand.weights.streams import Streams
 
@@ -78,6 +79,13 @@ class RandomizationStrategy(ABC):
                 received="a model without parameters",
                 fix="Pass the model that holds the trained weights.",
             )
+        if not any(layer.used for layer in layers):
+            raise ModelError(
+                "the model",
+                expected="outputs that depend on its parameters",
+                received="outputs that depend on none of them",
+                fix="Let forward= call the model that it is given, and pass the model that it calls.",
+            )
         perturbation = resolve_perturbation(self.perturbation)
         groups = group_layers(layers, self.groups, self.exclude)
         return Plan(
@@ -86,6 +94,7 @@ class RandomizationStrategy(ABC):
             fresh=self.fresh,
             statistics=self.statistics or default_statistics(perturbation),
             excluded=excluded_layers(layers, self.exclude),
+            unused=unused_parameters(layers),
         )
 
     def randomize(
@@ -118,9 +127,11 @@ class RandomizationStrategy(ABC):
         """
         adapter = adapt(model, backend=backend, example_inputs=example_inputs, forward=forward)
         plan = self.plan(adapter.layers())
-        copy = adapter.clone()
-        calibration = None if example_inputs is None else PlacedInputs.of(copy, example_inputs)
-        with Randomizer(copy, plan, Streams(seed), trained=adapter, calibration=calibration) as randomizer:
+        example = None if example_inputs is None else PlacedInputs.of(adapter, example_inputs)
+        copy = independent_copy(adapter, example)
+        with Randomizer(
+            copy, plan, Streams(seed), trained=adapter, calibration=example, example=example
+        ) as randomizer:
             randomizer.apply(draw=0, step=len(plan.steps) - 1)
             randomizer.verify()
         return copy.native

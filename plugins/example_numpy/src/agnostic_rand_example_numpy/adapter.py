@@ -52,11 +52,12 @@ class NumpyAdapter:
         listed = [Parameter(key, array.shape, str(array.dtype), *MEANINGS[key]) for key, array in held.items()]
         statistics = tuple(p for p in listed if p.role in ("mean", "variance"))
         parameters = tuple(p for p in listed if p not in statistics)
-        kind = type(self.native.modules[name]).__name__
-        return Layer(name, kind, parameters, statistics, tuple(a for key in held for a in aliases[name, key]))
+        kind, tied = type(self.native.modules[name]).__name__, tuple(a for key in held for a in aliases[name, key])
+        unused = () if name in self.native.path else tuple(p.name for p in parameters)
+        return Layer(name, kind, parameters, statistics, tied, unused)
 
     def layers(self) -> tuple[Layer, ...]:
-        """C1, C2: every array once, in the order in which the network's path comes by."""
+        """C1, C2: every array once, in the order in which the network's path comes by them."""
         return self._layers
 
     def read(self, layer: str) -> dict[str, HostArray]:
@@ -70,8 +71,7 @@ class NumpyAdapter:
             if name not in held:
                 raise unknown_name(f"parameter of layer {layer!r}", name, held)
             if value.shape != held[name].shape:
-                right, wrong = f"shape {held[name].shape}", f"shape {value.shape}"
-                raise ModelError(f"{layer}.{name}", expected=right, received=wrong, fix="Reshape the value.")
+                raise ModelError(name, expected=str(held[name].shape), received=str(value.shape), fix="Reshape it.")
             held[name][...] = value
 
     def clone(self) -> Self:
@@ -111,9 +111,9 @@ class NumpyAdapter:
         return tuple(RELU_RULES)
 
     def _held(self, layer: str) -> dict[str, HostArray]:
-        if layer not in self._arrays:
-            raise unknown_name("layer", layer, self._arrays)
-        return self._arrays[layer]
+        if layer in self._arrays:
+            return self._arrays[layer]
+        raise unknown_name("layer", layer, self._arrays)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
