@@ -11,7 +11,7 @@ import typer
 import agnostic_rand
 
 if TYPE_CHECKING:
-    from agnostic_rand.weights import RandomizationStrategy
+    from agnostic_rand.weights import ModelRandomizationStrategy
 
 app = typer.Typer(
     name="agnostic-rand",
@@ -195,7 +195,7 @@ def backends() -> None:
 
 def _strategy(
     strategy: Strategy, order: Order | None, stop_layer: str | None, groups: int | None
-) -> RandomizationStrategy:
+) -> ModelRandomizationStrategy:
     from agnostic_rand.errors import ArgumentError
     from agnostic_rand.weights import (
         CascadingRandomization,

@@ -19,7 +19,7 @@ from agnostic_rand.samples import Samples
 from agnostic_rand.similarity import resolve_measures
 from agnostic_rand.weights import (
     CascadingRandomization,
-    RandomizationStrategy,
+    ModelRandomizationStrategy,
     Randomizer,
     Streams,
 )
@@ -33,7 +33,7 @@ def cascade(
     adapter: FakeAdapter,
     inputs: Array,
     *explainers: Any,
-    strategy: RandomizationStrategy | None = None,
+    strategy: ModelRandomizationStrategy | None = None,
     targets: Array | str = TARGETS,
     seed: int = 0,
     measures: Sequence[Any] = ("spearman", "spearman_abs"),
@@ -88,7 +88,7 @@ class Bound:
 
 
 def randomizer_of(
-    adapter: FakeAdapter, strategy: RandomizationStrategy, *, seed: int = 0, **settings: Any
+    adapter: FakeAdapter, strategy: ModelRandomizationStrategy, *, seed: int = 0, **settings: Any
 ) -> Randomizer:
     plan = strategy.plan(adapter.layers())
     return Randomizer(adapter, plan, Streams(seed), **{"trained": None, **settings})

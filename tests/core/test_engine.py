@@ -24,7 +24,7 @@ from agnostic_rand.explainers import (
 from agnostic_rand.weights import (
     CascadingRandomization,
     IndependentRandomization,
-    RandomizationStrategy,
+    ModelRandomizationStrategy,
     Reinitialize,
     Streams,
 )
@@ -82,7 +82,7 @@ def test_each_measure_has_a_score_for_every_draw_step_and_sample(net: Net, input
 )
 @pytest.mark.parametrize("shard_bytes", [1, 2500, 5000])
 def test_small_shards_give_the_scores_of_one_shard(
-    net: Net, inputs: Array, strategy: RandomizationStrategy, shard_bytes: int
+    net: Net, inputs: Array, strategy: ModelRandomizationStrategy, shard_bytes: int
 ) -> None:
     explainers = (Gradient(), SmoothGrad(samples=3), RandomMap())
     whole = cascade(EstimatingAdapter(net), inputs, *explainers, strategy=strategy, batch_size=6)

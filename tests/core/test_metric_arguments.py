@@ -67,8 +67,8 @@ def test_channels_are_averaged_before_maps_are_compared() -> None:
         ({"measures": "spearmann"}, "Did you mean 'spearman'"),
         ({"activation": "relu"}, "activation: expected None, 'softmax' or 'sigmoid'"),
         ({"isolation": "copy"}, "isolation: expected 'clone', 'in_place' or None"),
-        ({"randomization_strategy": "cascading"}, "a strategy object such as CascadingRandomization"),
-        ({"randomization_strategy": ar.CascadingRandomization}, "a strategy object such as"),
+        ({"randomization_strategy": ar.CascadingRandomization}, r"the class Casc.*Make an object: CascadingRand"),
+        ({"randomization_strategy": 3}, "a strategy such as CascadingRandomization.*received 3"),
         ({"forward": 3}, "forward: expected a callable"),
         ({"targets": "static"}, "targets: expected labels, None or 'dynamic', received 'static'"),
     ],
@@ -84,6 +84,28 @@ def test_arguments_that_make_no_sense_are_refused_at_once(
 def test_channel_axes_that_the_inputs_do_not_have_are_refused(channel_axis: Any) -> None:
     with pytest.raises(ArgumentError, match="channel_axis"):
         metric(Net(features=48), np.ones((2, 3, 4, 4)), channel_axis=channel_axis)
+
+
+def test_seven_arguments_go_by_position_and_two_default_runs_give_one_number(net: Net, inputs: Array) -> None:
+    labels = np.arange(len(inputs)) % 3
+    strategy = ar.ProgressiveLayerRandomization(0.5)
+    by_place = ar.ModelRandomizationMetric(net, inputs, labels, strategy, 4, None, 42).evaluate("gradient")
+    by_name = metric(net, inputs, targets=labels, randomization_strategy=strategy, batch_size=4, seed=42)
+    assert by_place == by_name.evaluate("gradient")
+    default = [ar.ModelRandomizationMetric(net, inputs, labels).run("gradient") for _ in range(2)]
+    assert default[0].seed == 42
+    assert default[0].scores["spearman"].tolist() == default[1].scores["spearman"].tolist()
+
+
+def test_a_batch_size_of_none_takes_all_samples_at_once(net: Net, inputs: Array) -> None:
+    sizes: list[int] = []
+
+    def sized(model: Net, x: Array, targets: Array) -> Array:
+        sizes.append(len(x))
+        return np.array(x)
+
+    metric(net, inputs, batch_size=None).run(sized)
+    assert sizes[-1] == len(inputs)
 
 
 def test_a_progress_that_cannot_be_called_is_refused(net: Net, inputs: Array) -> None:

@@ -131,3 +131,23 @@ def test_global_generators_are_as_before_whatever_draws_from_them(net: Net, inpu
 def test_foreign_code_is_watched_over_with_and_without_an_activation(inputs: Array, activation: Any) -> None:
     metric(Net(adapter=WatchingAdapter), inputs, activation=activation).run(gradient)
     assert WatchingAdapter.watched
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_a_bound_object_gets_targets_in_the_form_in_which_they_were_passed(
+    net: Net, inputs: Array, one_hot: bool
+) -> None:
+    labels = np.arange(len(inputs)) % 3
+    seen: list[Any] = []
+
+    class Noting:
+        model = net
+
+        def explain(self, x: Array, targets: Array) -> Array:
+            seen.append(np.asarray(targets))
+            return np.array(x)
+
+    metric(net, inputs, np.eye(3)[labels] if one_hot else labels).run(Noting())
+    due = np.eye(3)[labels] if one_hot else labels
+    assert all(np.array_equal(targets, due[: len(targets)]) for targets in seen)
+    assert {targets.ndim for targets in seen} == {2 if one_hot else 1}

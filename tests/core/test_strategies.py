@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,11 +19,13 @@ from agnostic_rand.weights import (
     FullRandomization,
     GaussianNoise,
     IndependentRandomization,
+    ModelRandomizationStrategy,
     Permute,
     Plan,
     ProgressiveLayerRandomization,
-    RandomizationStrategy,
+    resolve_strategy,
 )
+from agnostic_rand.weights.plan import Group
 
 from .fakes import Array, Net, weights_of
 
@@ -37,7 +40,9 @@ LAYERS = tuple(layer(f"layer{i}", size=i + 1) for i in range(10))
 NAMES = tuple(one.name for one in LAYERS)
 
 
-def random_layers(strategy: RandomizationStrategy, layers: tuple[Layer, ...] = LAYERS) -> list[tuple[str, ...]]:
+def random_layers(
+    strategy: ModelRandomizationStrategy, layers: tuple[Layer, ...] = LAYERS
+) -> list[tuple[str, ...]]:
     return [step.layers for step in strategy.plan(layers).steps]
 
 
@@ -58,7 +63,7 @@ def random_layers(strategy: RandomizationStrategy, layers: tuple[Layer, ...] = L
 )
 def test_progressive_randomization_stops_after_a_share_or_a_number_of_layers(stop: Any, count: int) -> None:
     assert random_layers(ProgressiveLayerRandomization(stop_layer=stop)) == [NAMES[10 - count :]]
-    assert random_layers(ProgressiveLayerRandomization(stop_layer=stop, reverse=True)) == [NAMES[:count]]
+    assert random_layers(ProgressiveLayerRandomization(stop_layer=stop, reverse=False)) == [NAMES[:count]]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 7, 10, 100])
@@ -71,7 +76,7 @@ def test_every_exact_share_gives_its_exact_number_of_layers(layers: int) -> None
 
 def test_progressive_randomization_stops_before_a_layer_that_is_named() -> None:
     assert random_layers(ProgressiveLayerRandomization(stop_layer="layer6")) == [NAMES[7:]]
-    assert random_layers(ProgressiveLayerRandomization(stop_layer="layer6", reverse=True)) == [NAMES[:6]]
+    assert random_layers(ProgressiveLayerRandomization(stop_layer="layer6", reverse=False)) == [NAMES[:6]]
 
 
 @pytest.mark.parametrize("stop", [-1, -0.1, 1.5, True, None, [1], float("nan"), float("inf")])
@@ -226,6 +231,47 @@ def test_a_plan_says_how_weights_are_drawn() -> None:
     assert FullRandomization(statistics="keep").plan(LAYERS).statistics == "keep"
     with pytest.raises(ArgumentError, match="'reset', 'keep', 'recalibrate' or None"):
         FullRandomization(statistics="forget")  # type: ignore[arg-type]
+
+
+class Ends(ModelRandomizationStrategy):
+    def steps(self, groups: Sequence[Group]) -> list[list[Group]]:
+        return [[groups[0]], [groups[0], groups[-1]]]
+
+
+def test_a_strategy_of_ones_own_is_one_method_or_a_function_of_layers_or_their_names() -> None:
+    ends: list[Any] = [
+        Ends(),
+        lambda layers: [layers[:1], [layers[0], layers[-1]]],
+        lambda layers: [["layer0"], ["layer0", "layer9"]],
+    ]
+    for strategy in ends:
+        plan = resolve_strategy(strategy).plan(LAYERS)
+        assert [step.layers for step in plan.steps] == [("layer0",), ("layer0", "layer9")]
+        assert [step.name for step in plan.steps] == ["layer0", "layer9"]
+        assert [(step.covered, step.total) for step in plan.steps] == [(1, 55), (11, 55)]
+    assert Ends(groups=2).plan(LAYERS).steps[-1].coverage == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (None, "expected a list of steps.*received None"),
+        ([], r"received \[\]"),
+        ("layer0", "received 'layer0'"),
+        (["layer0"], "received a step 'layer0'"),
+        ([["layer"]], "layer of a step 'layer'.*Did you mean"),
+    ],
+)
+def test_steps_that_are_none_are_refused(steps: Any, message: str) -> None:
+    with pytest.raises((ArgumentError, UnknownNameError), match=f"(?i){message}"):
+        resolve_strategy(lambda _: steps).plan(LAYERS)
+
+
+def test_a_strategy_has_a_name_that_stands_for_it() -> None:
+    assert resolve_strategy("full_randomization") == FullRandomization()
+    assert resolve_strategy("top_down") == resolve_strategy("cascading_randomization") == CascadingRandomization()
+    with pytest.raises(UnknownNameError, match="Did you mean 'cascading_randomization'"):
+        resolve_strategy("cascading_randomisation")
 
 
 @pytest.mark.usefixtures("fake_backend")

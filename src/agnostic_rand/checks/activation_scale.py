@@ -199,7 +199,7 @@ class _Look:
     def at(self, name: str) -> tuple[HostArray, HostArray]:
         """By channel, the mean over samples and space of the absolute activation, and of it times its gradient."""
         place = self.places[name]
-        samples, size = self.subject.samples, self.subject.options.batch_size
+        samples, size = self.subject.samples, self.subject.batch_size
         norms: Any = 0.0
         products: Any = 0.0
         for start in range(0, len(samples), size):

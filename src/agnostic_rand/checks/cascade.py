@@ -15,13 +15,13 @@ from agnostic_rand.explainers import Explainer, ExplanationContext, asks_adapter
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import Measure
 from agnostic_rand.targets import frozen_targets
-from agnostic_rand.weights import RandomizationStrategy
+from agnostic_rand.weights import ModelRandomizationStrategy
 
 
 def randomize_and_explain(
     subject: Subject,
     explainers: Sequence[Explainer],
-    strategy: RandomizationStrategy,
+    strategy: ModelRandomizationStrategy,
     *,
     draws: int,
     measures: tuple[Measure, ...],
@@ -53,7 +53,7 @@ def randomize_and_explain(
     settings = CascadeSettings(
         measures=measures,
         draws=draws,
-        batch_size=subject.options.batch_size,
+        batch_size=subject.batch_size,
         channel_axis=subject.channel_axis,
         progress=subject.options.progress,
     )
@@ -115,7 +115,7 @@ def _guarded(
     context: ExplanationContext,
     measures: tuple[Measure, ...],
 ) -> GuardReport:
-    count = min(GUARD_SAMPLES, subject.options.batch_size)
+    count = min(GUARD_SAMPLES, subject.batch_size)
     samples = subject.samples[:count]
     if isinstance(targets, str):
         targets = frozen_targets(adapter, samples, count)

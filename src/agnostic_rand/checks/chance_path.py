@@ -54,7 +54,7 @@ class ChancePath:
             InputError: The model is at chance already, or no noise takes it there.
         """
         subject = self.subject
-        size = subject.options.batch_size
+        size = subject.batch_size
         samples = subject.samples
         accuracies: dict[str, float] = {}
         classes = class_count(subject.adapter, samples)
@@ -92,7 +92,7 @@ class ChancePath:
     def changes(self, levels: tuple[float, ...]) -> tuple[HostArray, HostArray]:
         """By level, draw and sample, the changes of the probabilities and of the maps."""
         subject = self.subject
-        targets = frozen_targets(subject.adapter, subject.samples, subject.options.batch_size)
+        targets = frozen_targets(subject.adapter, subject.samples, subject.batch_size)
         # Decided on the trained model: a noisy one that ends in a softmax still does.
         softmax = self.probability() == SOFTMAX
         trained = _probabilities(subject.adapter, subject, softmax)
@@ -130,7 +130,7 @@ class ChancePath:
 
 def _probabilities(adapter: ModelAdapter, subject: Subject, softmax: bool) -> HostArray:
     # In double precision: small changes of a confident model would be lost.
-    batches = output_batches(adapter, subject.samples, subject.options.batch_size)
+    batches = output_batches(adapter, subject.samples, subject.batch_size)
     outputs = np.concatenate([adapter.to_numpy(part) for part in batches]).astype(np.float64)
     probabilities: HostArray = special.softmax(outputs, axis=1) if softmax else outputs
     return probabilities

@@ -115,7 +115,7 @@ class DataRandomization:
             settings = {
                 "permuted_label_accuracy": others["permuted"].accuracy,
                 "permuted_test_accuracy": _test_accuracy(subject, others["permuted"].adapter),
-                "true_label_accuracy": accuracy_of(subject.adapter, data, true, self.options.batch_size),
+                "true_label_accuracy": accuracy_of(subject.adapter, data, true, subject.batch_size),
                 "histories": {labels: other.history for labels, other in others.items()},
                 "retrained_accuracies": {labels: other.accuracy for labels, other in others.items()},
                 "labels_changed": float(np.mean(permuted != true)),
@@ -185,4 +185,4 @@ def _test_accuracy(subject: Subject, other: ModelAdapter) -> float | None:
     labels = subject.samples.targets
     if labels is None:
         return None
-    return accuracy_of(other, subject.samples, labels, subject.options.batch_size)
+    return accuracy_of(other, subject.samples, labels, subject.batch_size)

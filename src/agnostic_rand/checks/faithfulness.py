@@ -189,5 +189,5 @@ def _curve(
     def probability(inputs: Array, targets: Array) -> Array:
         return chosen_outputs(adapter, inputs, targets)
 
-    parts = folded(probability, variants(), batch.targets, subject.options.batch_size)
+    parts = folded(probability, variants(), batch.targets, subject.batch_size)
     return np.concatenate([adapter.to_numpy(part) for part in parts])

@@ -51,7 +51,7 @@ def places_of(adapter: ModelAdapter, subject: Subject) -> dict[str, Place]:
         adapter: The trained model; it can look inside itself.
         subject: The data, of which the first batch is run.
     """
-    first = subject.samples[: subject.options.batch_size]
+    first = subject.samples[: subject.batch_size]
     batch = first.placed(adapter)
     capable: Any = batch.seen_by(adapter)
     shapes: Mapping[str, tuple[int, ...]] = capable.layer_shapes(batch.explained)

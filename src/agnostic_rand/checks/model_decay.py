@@ -10,13 +10,12 @@ import numpy as np
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.output_change import OutputTally
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.targets import output_batches
-from agnostic_rand.weights import CascadingRandomization, RandomizationStrategy
+from agnostic_rand.weights import CascadingRandomization, ModelRandomizationStrategy, StrategyLike, resolve_strategy
 
 _DEFAULT_OPTIONS = RunOptions()
 _TOP_DOWN = CascadingRandomization()
@@ -72,7 +71,7 @@ class ModelDecay:
         return model_decay_of(subject, resolve_strategy(self.strategy), self.draws)
 
 
-def model_decay_of(subject: Subject, strategy: RandomizationStrategy, draws: int) -> CheckResult:
+def model_decay_of(subject: Subject, strategy: ModelRandomizationStrategy, draws: int) -> CheckResult:
     """The check on a subject that was read already; see `ModelDecay`."""
     plan = strategy.plan(subject.adapter.layers())
     labels = subject.samples.targets
@@ -144,5 +143,5 @@ def sensitivity_ratio(result: RandomizationResult, measure: str = "spearman") ->
 
 
 def _outputs(adapter: ModelAdapter, subject: Subject) -> HostArray:
-    batches = output_batches(adapter, subject.samples, subject.options.batch_size)
+    batches = output_batches(adapter, subject.samples, subject.batch_size)
     return np.concatenate([adapter.to_numpy(part) for part in batches]).astype(np.float64)

@@ -13,12 +13,12 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.engine import ProgressCallback
-from agnostic_rand.errors import ArgumentError, UndefinedScoreWarning
+from agnostic_rand.errors import UndefinedScoreWarning
 from agnostic_rand.explainers import ExplainerLike
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MeasureLikes, resolve_measures
-from agnostic_rand.weights import ProgressiveLayerRandomization, RandomizationStrategy
+from agnostic_rand.weights import ProgressiveLayerRandomization, StrategyLike, resolve_strategy
 
 
 class ModelRandomizationMetric:
@@ -35,11 +35,13 @@ class ModelRandomizationMetric:
         targets: Class indices `(n,)` or one-hot labels `(n, classes)`; `None` for the trained
             model's predictions, kept throughout (a single output explains itself); `"dynamic"`
             for the current model's prediction at each step.
-        randomization_strategy: Which layers are randomized and how; by default the top quarter.
-        batch_size: The number of samples the model takes at once; scores do not depend on it.
+        randomization_strategy: Which layers are randomized and how: a strategy, its name, or a function
+            from the layers to the steps; by default the top quarter.
+        batch_size: The number of samples the model takes at once, `None` for all; scores do not depend on it.
         activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
             are. Functions and bound objects see the model itself.
-        seed: The root of all randomness; `None` takes a fresh one, which the result records.
+        seed: The root of all randomness, so that two runs give one number; `None` takes a fresh one, which the
+            result records.
         draws: How often each step is drawn.
         measures: Names, `Measure` objects or functions `f(a, b) -> (n,)`.
         isolation: `"clone"` randomizes a copy, `"in_place"` the model itself and restores it bit
@@ -57,7 +59,8 @@ class ModelRandomizationMetric:
     Raises:
         AgnosticRandError: The model, the data or an argument cannot be used; the message says why.
 
-    Source: Adebayo et al. 2018, section 3.1; the form of the call is Xplique's.
+    Source: Adebayo et al. 2018, section 3.1; the call's form, and the order and defaults of its first seven
+    arguments, are Xplique's.
 
     Example:
         >>> import agnostic_rand as ar, numpy as np, torch
@@ -73,11 +76,11 @@ class ModelRandomizationMetric:
         model: Any,
         inputs: ArrayLike,
         targets: ArrayLike = None,
-        *,
-        randomization_strategy: RandomizationStrategy | None = None,
-        batch_size: int = 64,
+        randomization_strategy: StrategyLike | None = None,
+        batch_size: int | None = 64,
         activation: Activation = None,
-        seed: int | None = None,
+        seed: int | None = 42,
+        *,
         draws: int = 1,
         measures: MeasureLikes = ("spearman", "spearman_abs"),
         isolation: str | None = None,
@@ -100,7 +103,8 @@ class ModelRandomizationMetric:
             wrt_layer,
             explained_input,
         )
-        self._strategy = _strategy(randomization_strategy)
+        strategy = ProgressiveLayerRandomization() if randomization_strategy is None else randomization_strategy
+        self._strategy = resolve_strategy(strategy, "randomization_strategy")
         chosen = resolve_measures(measures)
         draws = whole_number("draws", draws, least=1, example=3)
         self._subject = Subject.open(model, inputs, targets, options)
@@ -146,17 +150,3 @@ class ModelRandomizationMetric:
             draws=self._draws,
             measures=self._measures,
         )[0]
-
-
-def _strategy(strategy: Any) -> RandomizationStrategy:
-    if strategy is None:
-        return ProgressiveLayerRandomization()
-    if not isinstance(strategy, RandomizationStrategy):
-        raise ArgumentError(
-            "randomization_strategy",
-            expected="a strategy object such as CascadingRandomization()",
-            received=repr(strategy),
-            fix="Make one of ProgressiveLayerRandomization, CascadingRandomization, "
-            "IndependentRandomization or FullRandomization.",
-        )
-    return strategy

@@ -12,7 +12,6 @@ from array_api_compat import array_namespace, is_numpy_array
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import real_number, several, whole_number
 from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.explainers import ExplainerLike, SmoothGrad
 from agnostic_rand.results import RandomizationResult
@@ -23,6 +22,8 @@ from agnostic_rand.weights import (
     CascadingRandomization,
     FullRandomization,
     Perturbation,
+    StrategyLike,
+    resolve_strategy,
 )
 
 _DEFAULT_OPTIONS = RunOptions()

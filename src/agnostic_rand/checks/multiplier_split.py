@@ -11,7 +11,6 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.cascade import randomize_and_explain
 from agnostic_rand.checks.fitting import fitting_measures
-from agnostic_rand.checks.strategy import StrategyLike, resolve_strategy
 from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import (
@@ -24,7 +23,7 @@ from agnostic_rand.explainers import (
 )
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import MeasureLike
-from agnostic_rand.weights import CascadingRandomization
+from agnostic_rand.weights import CascadingRandomization, StrategyLike, resolve_strategy
 
 _DEFAULT_OPTIONS = RunOptions()
 _TOP_DOWN = CascadingRandomization()

@@ -26,7 +26,7 @@ def started(
     adapter: ModelAdapter, subject: Subject, rule: ReluRule, vectors: HostArray, names: tuple[str, ...]
 ) -> Iterator[tuple[str, slice, HostArray, int | None]]:
     """By place and batch, what the vectors became: `(vectors, n, ...)`, and the axis of channels in `(n, ...)`."""
-    samples, size = subject.samples, subject.options.batch_size
+    samples, size = subject.samples, subject.batch_size
     layers = {layer.name: layer for layer in adapter.layers()}
     for start in range(0, len(samples), size):
         rows = slice(start, min(start + size, len(samples)))

@@ -34,7 +34,7 @@ def with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAd
     Raises:
         InputError: The model has a single output.
     """
-    size = subject.options.batch_size
+    size = subject.batch_size
     outputs = working.to_numpy(next(output_batches(working, subject.samples, size))).astype(np.float64)
     if outputs.shape[1] < 2:
         raise InputError(

@@ -70,7 +70,7 @@ def retrained(
         other = copy
     else:
         other, history = _fitted(subject, copy, samples, labels, fit)
-    return Retrained(other, accuracy_of(other, samples, labels, subject.options.batch_size), history)
+    return Retrained(other, accuracy_of(other, samples, labels, subject.batch_size), history)
 
 
 def _refuse_several(samples: Samples) -> None:

@@ -98,7 +98,7 @@ class SanityRun:
     def estimate(self) -> float:
         """The seconds that all will take, from one batch, explained once by each explainer and compared."""
         subject = self.subject
-        rows = min(len(subject.samples), subject.options.batch_size)
+        rows = min(len(subject.samples), subject.batch_size)
         passes = len(subject.samples) / rows
         steps = len(self.strategy("top_down").plan(subject.adapter.layers()).steps)
         started = time.monotonic()

@@ -43,7 +43,7 @@ class RunOptions:
     """How a model is run, the same for every check.
 
     Args:
-        batch_size: The number of samples the model takes at once; scores do not depend on it.
+        batch_size: The number of samples the model takes at once, `None` for all; scores do not depend on it.
         activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
             are. Functions and bound objects see the model itself.
         seed: The root of all randomness; `None` takes a fresh one, which the result records.
@@ -60,7 +60,7 @@ class RunOptions:
             tuple or by name in a dictionary.
     """
 
-    batch_size: int = 64
+    batch_size: int | None = 64
     activation: Activation = None
     seed: int | None = None
     isolation: str | None = None
@@ -105,7 +105,9 @@ class Subject:
         Raises:
             AgnosticRandError: The model, the data or an option cannot be used.
         """
-        options = replace(options, batch_size=whole_number("batch_size", options.batch_size, least=1, example=64))
+        if options.batch_size is not None:
+            size = whole_number("batch_size", options.batch_size, least=1, example=64)
+            options = replace(options, batch_size=size)
         _check_progress(options.progress)
         resolve_isolation(options.isolation, bound=False)
         streams = Streams.ensure(options.seed)
@@ -127,9 +129,15 @@ class Subject:
         """Where inputs keep their channels."""
         return self.adapter.channel_axis if self.options.channel_axis is None else self.options.channel_axis
 
+    @property
+    def batch_size(self) -> int:
+        """The number of samples that the model takes at once."""
+        return len(self.samples) if self.options.batch_size is None else self.options.batch_size
+
     def context(self) -> ExplanationContext:
         """Where explainers get their randomness."""
-        return ExplanationContext(self.streams, self.options.batch_size, self.channel_axis)
+        columns = self.samples.classes
+        return ExplanationContext(self.streams, self.batch_size, self.channel_axis, target_columns=columns)
 
     def isolation(self, explainers: Sequence[Explainer]) -> Isolation:
         """Whose weights change when these explainers are checked.
@@ -185,7 +193,7 @@ class Subject:
         """The labels `(n,)`, or the trained model's predictions where there are none."""
         if self.samples.targets is not None:
             return self.samples.targets
-        return frozen_targets(adapter, self.samples, self.options.batch_size)
+        return frozen_targets(adapter, self.samples, self.batch_size)
 
     def described(self, explainers: Sequence[Explainer]) -> dict[str, Any]:
         """What a result records of all this, as plain values."""
@@ -194,7 +202,7 @@ class Subject:
             "targets": self.policy,
             "samples": len(self.samples),
             "input_shape": list(self.samples.inputs.shape[1:]),
-            "batch_size": self.options.batch_size,
+            "batch_size": self.batch_size,
             "activation": self.options.activation,
             "channel_axis": self.channel_axis,
             "wrt_layer": self.options.wrt_layer,

@@ -23,6 +23,7 @@ class ExplanationContext:
         step: The step of the plan; -1 for the trained model.
         first_sample: The position of the batch's first sample among all samples.
         noises: Noise that was put on the device before, by shape.
+        target_columns: The number of columns of the caller's one-hot targets; `None` for class indices.
         copies: Where the batch is made of copies of another, the outermost first: the number of
             samples of the other, and the number of the first copy among all.
     """
@@ -34,6 +35,7 @@ class ExplanationContext:
     step: int = -1
     first_sample: int = 0
     noises: dict[tuple[int, ...], Array] = field(default_factory=dict)
+    target_columns: int | None = None
     copies: tuple[tuple[int, int], ...] = ()
 
     def channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.errors import ExplanationError
 from agnostic_rand.explainers.context import ExplanationContext
@@ -36,8 +38,9 @@ class FunctionExplainer:
 class BoundExplainer:
     """An object with `.explain(inputs, targets)` that holds its model as `.model`.
 
-    Its model's weights are randomized in place, so that whatever else the object refers to (a
-    layer, a hook) is randomized too.
+    It gets targets in the form in which the caller passes them: one-hot as float32, or class indices.
+    Its model's weights are randomized in place, so that whatever else the object refers to (a layer, a
+    hook) is randomized too.
 
     Args:
         bound: The object.
@@ -62,5 +65,11 @@ class BoundExplainer:
                 fix="Build the explainer with the very model that you pass to the metric.",
             )
         with watched(adapter, inputs):
-            own = own_arrays(adapter, inputs, targets)
+            own = own_arrays(adapter, inputs, _in_the_callers_form(adapter, targets, context))
             return self.bound.explain(*own)
+
+
+def _in_the_callers_form(adapter: ModelAdapter, targets: Array, context: ExplanationContext) -> Array:
+    if context.target_columns is None:
+        return targets
+    return adapter.asarray(np.eye(context.target_columns, dtype=np.float32)[adapter.to_numpy(targets)])

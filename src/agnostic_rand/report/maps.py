@@ -13,7 +13,7 @@ from agnostic_rand.checks.subject import Subject
 from agnostic_rand.explainers import Explainer, ExplanationContext
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import MapForm, Measure
-from agnostic_rand.weights import RandomizationStrategy, Step
+from agnostic_rand.weights import ModelRandomizationStrategy, Step
 
 MOST_STEPS = 8
 """How many steps are kept; of more, these are evenly apart and end with the last."""
@@ -71,7 +71,7 @@ class MapRecorder:
 def randomize_and_record(
     subject: Subject,
     explainers: Sequence[Explainer],
-    strategy: RandomizationStrategy,
+    strategy: ModelRandomizationStrategy,
     *,
     draws: int,
     measures: tuple[Measure, ...],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.weights import RandomizationStrategy
+from agnostic_rand.weights import ModelRandomizationStrategy
 
 if TYPE_CHECKING:
     from agnostic_rand.results import RandomizationResult
@@ -177,7 +177,7 @@ def _heading(result: RandomizationResult) -> Iterator[str]:
 
 def _strategy(described: str) -> str:
     """The strategy's repr without those common arguments that have their default."""
-    for field in fields(RandomizationStrategy):
+    for field in fields(ModelRandomizationStrategy):
         default = f"{field.name}={field.default!r}"
         described = described.replace(f"{default}, ", "").replace(default, "")
     return described.replace(", )", ")")

@@ -20,8 +20,10 @@ from agnostic_rand.weights.strategies import (
     FullRandomization,
     IndependentRandomization,
     ProgressiveLayerRandomization,
-    RandomizationStrategy,
+    StrategyLike,
+    resolve_strategy,
 )
+from agnostic_rand.weights.strategy import ModelRandomizationStrategy
 from agnostic_rand.weights.streams import Purpose, Streams
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "IndependentRandomization",
     "Isolation",
     "MatchedNormal",
+    "ModelRandomizationStrategy",
     "MultiplicativeNoise",
     "NativeInit",
     "Permute",
@@ -39,15 +42,16 @@ __all__ = [
     "PoissonNoise",
     "ProgressiveLayerRandomization",
     "Purpose",
-    "RandomizationStrategy",
     "Randomizer",
     "Reinitialize",
     "StatisticsPolicy",
     "Step",
+    "StrategyLike",
     "Streams",
     "Uniform",
     "independent_copy",
     "isolated",
     "resolve_isolation",
+    "resolve_strategy",
     "unused_parameters",
 ]

@@ -1,150 +1,25 @@
-"""Which layers are randomized, in which order."""
+"""Strategies of the literature: progressive, cascading, independent and full randomization."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from agnostic_rand.adapters import AllInputs, Forward, HostArray, Layer, PlacedInputs, adapt
-from agnostic_rand.errors import ArgumentError, ModelError, unknown_name
-from agnostic_rand.weights.grouping import Grouping, excluded_layers, group_layers
-from agnostic_rand.weights.isolation import independent_copy
-from agnostic_rand.weights.perturbations import (
-    Perturbation,
-    Reinitialize,
-    StatisticsPolicy,
-    default_statistics,
-    resolve_perturbation,
-)
-from agnostic_rand.weights.plan import Group, Plan, Step, step_of, unused_parameters
-from agnostic_rand.weights.randomizer import Randomizer
-from agnostic_rand.weights.streams import Streams
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomizationStrategy(ABC):
-    """What all strategies share.
-
-    Args:
-        perturbation: What happens to a weight: an object such as `Permute()`, its snake_case
-            name, or any function `(value, parameter, rng) -> value`.
-        groups: Which layers are randomized together: a function from a layer to a group name, a
-            list of globs over layer names, a number of blocks of equal length, or `None` for each
-            layer on its own.
-        fresh: Whether each step draws all its layers anew (as the code of Adebayo et al. 2018
-            does); by default a layer keeps its draw from step to step.
-        statistics: What happens to running means and variances of randomized layers: `"reset"`
-            (mean 0, variance 1), `"keep"`, `"recalibrate"` (estimated anew on the evaluated
-            inputs), or `None` for the perturbation's default.
-        exclude: Globs over the names of layers that stay as they are.
-
-    Raises:
-        ArgumentError: An argument is none of these.
-    """
-
-    perturbation: str | Perturbation = Reinitialize()
-    groups: Grouping = None
-    fresh: bool = False
-    statistics: StatisticsPolicy | None = None
-    exclude: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        resolve_perturbation(self.perturbation)
-        if self.statistics not in (None, "reset", "keep", "recalibrate"):
-            raise ArgumentError(
-                "statistics",
-                expected="'reset', 'keep', 'recalibrate' or None",
-                received=repr(self.statistics),
-                fix="Leave it out for the perturbation's default.",
-            )
-
-    @abstractmethod
-    def _steps(self, groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Step, ...]:
-        """The steps over the groups, which come from input to output."""
-
-    def plan(self, layers: Sequence[Layer]) -> Plan:
-        """The steps for a model with these layers, from input to output.
-
-        Raises:
-            ModelError: No layer has parameters.
-            UnknownNameError: A layer or glob names nothing.
-        """
-        if not any(layer.parameters for layer in layers):
-            raise ModelError(
-                "the model",
-                expected="at least one parameter to randomize",
-                received="a model without parameters",
-                fix="Pass the model that holds the trained weights.",
-            )
-        if not any(layer.used for layer in layers):
-            raise ModelError(
-                "the model",
-                expected="outputs that depend on its parameters",
-                received="outputs that depend on none of them",
-                fix="Let forward= call the model that it is given, and pass the model that it calls.",
-            )
-        perturbation = resolve_perturbation(self.perturbation)
-        groups = group_layers(layers, self.groups, self.exclude)
-        return Plan(
-            steps=self._steps(groups, layers),
-            perturbation=perturbation,
-            fresh=self.fresh,
-            statistics=self.statistics or default_statistics(perturbation),
-            excluded=excluded_layers(layers, self.exclude),
-            unused=unused_parameters(layers),
-        )
-
-    def randomize(
-        self,
-        model: Any,
-        *,
-        seed: int,
-        example_inputs: HostArray | AllInputs | None = None,
-        backend: str | None = None,
-        forward: Forward | None = None,
-    ) -> Any:
-        """A randomized copy of the model, of the same type, in the state of the last step.
-
-        Args:
-            model: Stays as it is.
-            seed: The root of all draws.
-            example_inputs: A small batch `(n, ...)`, to find the order of layers.
-            backend: As in `agnostic_rand.adapt`.
-            forward: As in `agnostic_rand.adapt`.
-
-        Raises:
-            ModelError: The model cannot be copied or randomized.
-
-        Example:
-            >>> import torch
-            >>> net = torch.nn.Linear(3, 2)
-            >>> other = FullRandomization().randomize(net, seed=0)
-            >>> bool((other.weight == net.weight).any())
-            False
-        """
-        adapter = adapt(model, backend=backend, example_inputs=example_inputs, forward=forward)
-        plan = self.plan(adapter.layers())
-        example = None if example_inputs is None else PlacedInputs.of(adapter, example_inputs)
-        copy = independent_copy(adapter, example)
-        with Randomizer(
-            copy, plan, Streams(seed), trained=adapter, calibration=example, example=example
-        ) as randomizer:
-            randomizer.apply(draw=0, step=len(plan.steps) - 1)
-            randomizer.verify()
-        return copy.native
+from agnostic_rand.errors import ArgumentError, unknown_name
+from agnostic_rand.weights.plan import Group
+from agnostic_rand.weights.strategy import FunctionStrategy, ModelRandomizationStrategy, Steps
 
 
 @dataclass(frozen=True)
-class ProgressiveLayerRandomization(RandomizationStrategy):
-    """Randomize the layers from the output down to a stop, in one step (as Xplique does).
+class ProgressiveLayerRandomization(ModelRandomizationStrategy):
+    """Randomize the layers from one end of the model to a stop, in one step (as Xplique does).
 
     Args:
         stop_layer: Where to stop. A name: before that layer. An int: after that many layers. A
             float: after that share of the layers, rounded down, but at least one above 0.
-        reverse: Start from the input instead.
+        reverse: Start at the output, as on Xplique's page; `False` starts at the input.
 
     Raises:
         ArgumentError: `stop_layer` is out of range.
@@ -155,7 +30,7 @@ class ProgressiveLayerRandomization(RandomizationStrategy):
     """
 
     stop_layer: str | int | float = 0.25
-    reverse: bool = False
+    reverse: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,11 +47,10 @@ class ProgressiveLayerRandomization(RandomizationStrategy):
                 fix="Pass for example stop_layer=0.25 for the top quarter of the layers.",
             )
 
-    def _steps(self, groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Step, ...]:
-        ordered = list(groups) if self.reverse else list(groups)[::-1]
-        chosen = ordered[: self._count(ordered)]
-        name = f"{chosen[0].name} … {chosen[-1].name}" if len(chosen) > 1 else "".join(g.name for g in chosen)
-        return (step_of(name or "nothing", chosen, layers),)
+    def steps(self, groups: Sequence[Group]) -> Steps:
+        """One step; see `ModelRandomizationStrategy.steps`."""
+        ordered = list(groups)[::-1] if self.reverse else list(groups)
+        return [ordered[: self._count(ordered)]]
 
     def _count(self, ordered: Sequence[Group]) -> int:
         stop = self.stop_layer
@@ -206,7 +80,7 @@ class ProgressiveLayerRandomization(RandomizationStrategy):
 
 
 @dataclass(frozen=True)
-class CascadingRandomization(RandomizationStrategy):
+class CascadingRandomization(ModelRandomizationStrategy):
     """Randomize one more group of layers in each step, until all are random.
 
     Source: Adebayo et al. 2018, section 4 (`order="top_down"`); Hedström et al. 2024 argue for
@@ -235,13 +109,14 @@ class CascadingRandomization(RandomizationStrategy):
                 fix="Pass order='top_down' to start at the output.",
             )
 
-    def _steps(self, groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Step, ...]:
+    def steps(self, groups: Sequence[Group]) -> Steps:
+        """One step for each group; see `ModelRandomizationStrategy.steps`."""
         ordered = list(groups)[::-1] if self.order == "top_down" else list(groups)
-        return tuple(step_of(ordered[i].name, ordered[: i + 1], layers) for i in range(len(ordered)))
+        return [ordered[: i + 1] for i in range(len(ordered))]
 
 
 @dataclass(frozen=True)
-class IndependentRandomization(RandomizationStrategy):
+class IndependentRandomization(ModelRandomizationStrategy):
     """Randomize one group of layers at a time, from output to input; all others stay trained.
 
     Source: Adebayo et al. 2018, section 4.
@@ -251,12 +126,13 @@ class IndependentRandomization(RandomizationStrategy):
         ['conv*', 'fc*']
     """
 
-    def _steps(self, groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Step, ...]:
-        return tuple(step_of(group.name, [group], layers) for group in list(groups)[::-1])
+    def steps(self, groups: Sequence[Group]) -> Steps:
+        """One step for each group; see `ModelRandomizationStrategy.steps`."""
+        return [[group] for group in list(groups)[::-1]]
 
 
 @dataclass(frozen=True)
-class FullRandomization(RandomizationStrategy):
+class FullRandomization(ModelRandomizationStrategy):
     """Randomize all layers at once, in one step.
 
     Example:
@@ -264,5 +140,53 @@ class FullRandomization(RandomizationStrategy):
         'permute'
     """
 
-    def _steps(self, groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Step, ...]:
-        return (step_of("all layers", groups, layers),)
+    def steps(self, groups: Sequence[Group]) -> Steps:
+        """One step; see `ModelRandomizationStrategy.steps`."""
+        return [groups]
+
+
+_BY_NAME: dict[str, ModelRandomizationStrategy] = {
+    "progressive_layer_randomization": ProgressiveLayerRandomization(),
+    "cascading_randomization": CascadingRandomization(),
+    "top_down": CascadingRandomization(),
+    "bottom_up": CascadingRandomization(order="bottom_up"),
+    "independent_randomization": IndependentRandomization(),
+    "full_randomization": FullRandomization(),
+}
+
+StrategyLike: TypeAlias = ModelRandomizationStrategy | str | Callable[[Sequence[Group]], Steps]
+"""A strategy, its name, the order of a cascade, or a function of the groups that returns the steps."""
+
+
+def resolve_strategy(strategy: Any, name: str = "strategy") -> ModelRandomizationStrategy:
+    """The strategy that an object, a name or a function stands for.
+
+    Args:
+        strategy: What was passed.
+        name: The argument's name in errors.
+
+    Raises:
+        ArgumentError: It is none of these.
+        UnknownNameError: No strategy has the name.
+
+    Example:
+        >>> resolve_strategy("bottom_up") == CascadingRandomization(order="bottom_up")
+        True
+        >>> resolve_strategy(lambda layers: [layers[-1:], layers])
+        FunctionStrategy(function=<lambda>)
+    """
+    if isinstance(strategy, ModelRandomizationStrategy):
+        return strategy
+    if isinstance(strategy, str):
+        if strategy not in _BY_NAME:
+            raise unknown_name(name, strategy, _BY_NAME)
+        return _BY_NAME[strategy]
+    if callable(strategy) and not isinstance(strategy, type):
+        return FunctionStrategy(strategy)
+    made = isinstance(strategy, type) and issubclass(strategy, ModelRandomizationStrategy)
+    raise ArgumentError(
+        name,
+        expected="a strategy such as CascadingRandomization(), its name, or a function from layers to steps",
+        received=f"the class {strategy.__name__}" if made else repr(strategy),
+        fix=f"Make an object: {strategy.__name__}()." if made else f"Name one of {', '.join(_BY_NAME)}.",
+    )
