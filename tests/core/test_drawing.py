@@ -20,7 +20,7 @@ from agnostic_rand.weights import (
     Streams,
     Uniform,
 )
-from agnostic_rand.weights.drawing import draw_layer
+from agnostic_rand.weights.drawing import TrainedLayer, draw_layer, refuse_unfit
 
 from .fakes import Array, FakeAdapter, InitializingAdapter, Net
 
@@ -51,7 +51,13 @@ SIZES = {"out": 7, "in": 5, "d": 2, "h": 3, "w": 4, "groups": 6, "multiplier": 2
 def drawn(value: Array, axes: tuple[str, ...] | None, perturbation: Any, *, seed: int = 0) -> Array:
     parameter = Parameter("weight", value.shape, str(value.dtype), "kernel", axes)
     layer = Layer("layer", "Layer", (parameter,))
-    return draw_layer(ADAPTER, layer, {"weight": value}, perturbation, Streams(seed), (0, 3))["weight"]
+    return draw_layer(ADAPTER, trained_layer(layer, {"weight": value}), perturbation, Streams(seed), (0, 3))[
+        "weight"
+    ]
+
+
+def trained_layer(layer: Layer, values: dict[str, Array]) -> TrainedLayer:
+    return TrainedLayer(layer, {name: value.dtype for name, value in values.items()}, lambda: values)
 
 
 def in_two_layouts(
@@ -88,7 +94,7 @@ def test_layers_and_parameters_of_one_shape_share_no_draw() -> None:
     layer = Layer("layer", "Layer", (Parameter("weight", (5, 5), "float64", "other"), bias))
     trained = dict.fromkeys(("weight", "bias"), np.arange(25.0).reshape(5, 5))
     values = [
-        draw_layer(ADAPTER, layer, trained, Uniform(), Streams(0), key)[name].tobytes()
+        draw_layer(ADAPTER, trained_layer(layer, trained), Uniform(), Streams(0), key)[name].tobytes()
         for key in ((0, 0), (0, 1), (1, 0), (0, 0, 0), (0, 0, 1))
         for name in ("weight", "bias")
     ]
@@ -99,7 +105,7 @@ def test_streams_follow_roles_so_that_the_order_of_declaration_is_irrelevant() -
     weight, bias = Parameter("weight", (4, 4), "float64", "kernel"), Parameter("bias", (4,), "float64", "bias")
     trained = {"weight": np.ones((4, 4)), "bias": np.ones(4)}
     one, other = (
-        draw_layer(ADAPTER, Layer("layer", "Layer", order), trained, Uniform(), Streams(0), (0, 0))
+        draw_layer(ADAPTER, trained_layer(Layer("layer", "Layer", order), trained), Uniform(), Streams(0), (0, 0))
         for order in ((weight, bias), (bias, weight))
     )
     for name in trained:
@@ -121,7 +127,7 @@ def test_a_reinitialized_magnitude_is_the_norm_of_its_new_kernel(
     kernel = Parameter("v", (6, 4, 3), "float64", "kernel", ("out", "in", "w"))
     layer = Layer("layer", "Layer", (kernel, Parameter("g", shape, "float64", "magnitude", axes)))
     trained = {"v": np.random.default_rng(0).normal(size=(6, 4, 3)), "g": np.full(shape, 9.0)}
-    values = draw_layer(ADAPTER, layer, trained, Reinitialize(), Streams(0), (0, 0))
+    values = draw_layer(ADAPTER, trained_layer(layer, trained), Reinitialize(), Streams(0), (0, 0))
     np.testing.assert_allclose(values["g"], np.sqrt((values["v"] ** 2).sum(axis=summed)).reshape(shape))
 
 
@@ -129,7 +135,7 @@ def test_a_permuted_magnitude_is_not_matched() -> None:
     kernel = Parameter("v", (6, 4), "float64", "kernel", ("out", "in"))
     layer = Layer("layer", "Layer", (kernel, Parameter("g", (6, 1), "float64", "magnitude")))
     trained = {"v": np.random.default_rng(0).normal(size=(6, 4)), "g": np.arange(6.0)[:, None]}
-    values = draw_layer(ADAPTER, layer, trained, Permute(), Streams(0), (0, 0))
+    values = draw_layer(ADAPTER, trained_layer(layer, trained), Permute(), Streams(0), (0, 0))
     assert sorted(values["g"].ravel()) == [0, 1, 2, 3, 4, 5]
 
 
@@ -137,8 +143,9 @@ def test_a_permuted_magnitude_is_not_matched() -> None:
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused_by_name(perturbation: Any, broken: float) -> None:
     trained = np.array([[1.0, broken], [2.0, 3.0]])
+    parameter = Parameter("weight", (2, 2), "float64", "kernel", ("out", "in"))
     with pytest.raises(WeightsError, match=r"layer\.weight: expected finite weights, received 1 .* of 4"):
-        drawn(trained, ("out", "in"), perturbation)
+        refuse_unfit(Layer("layer", "Layer", (parameter,)), parameter, trained, perturbation)
 
 
 @pytest.mark.parametrize("perturbation", [p for p in ALL if p != Permute()], ids=repr)
@@ -196,11 +203,26 @@ def test_draws_that_are_not_finite_are_refused(broken: float) -> None:
         drawn(np.ones((2, 3)), ("out", "in"), lambda value, parameter, rng: value * broken)
 
 
+def test_what_is_drawn_by_its_shape_alone_needs_no_trained_values() -> None:
+    def unread() -> dict[str, Array]:
+        raise AssertionError("the trained values were read")
+
+    layer = Layer("layer", "Layer", (Parameter("weight", (4, 3), "float32", "kernel", ("in", "out")),))
+    blind = TrainedLayer(layer, {"weight": np.dtype("float32")}, unread)
+    seeing = trained_layer(layer, {"weight": np.full((4, 3), 7, np.float32)})
+    for perturbation in (Reinitialize(), Uniform()):
+        pair = [draw_layer(ADAPTER, one, perturbation, Streams(0), (0, 0))["weight"] for one in (blind, seeing)]
+        np.testing.assert_array_equal(*pair)
+        assert pair[0].dtype == np.float32
+
+
 def test_native_initializers_draw_what_they_know_and_the_rest_is_reinitialized() -> None:
     adapter = InitializingAdapter(Net())
     layers = {layer.name: layer for layer in adapter.layers()}
     values = {
-        (name, draw): draw_layer(adapter, layers[name], adapter.read(name), NativeInit(), Streams(0), (draw, index))
+        (name, draw): draw_layer(
+            adapter, trained_layer(layers[name], adapter.read(name)), NativeInit(), Streams(0), (draw, index)
+        )
         for index, name in enumerate(("hidden1", "norm"))
         for draw in (0, 1)
     }
@@ -208,11 +230,13 @@ def test_native_initializers_draw_what_they_know_and_the_rest_is_reinitialized()
     assert (values["hidden1", 0]["weight"] != values["hidden1", 1]["weight"]).all()
     np.testing.assert_array_equal(values["hidden1", 0]["bias"], 0)
     np.testing.assert_array_equal(values["norm", 0]["weight"], 1)
-    again = draw_layer(adapter, layers["hidden1"], adapter.read("hidden1"), NativeInit(), Streams(0), (0, 0))
+    again = draw_layer(
+        adapter, trained_layer(layers["hidden1"], adapter.read("hidden1")), NativeInit(), Streams(0), (0, 0)
+    )
     np.testing.assert_array_equal(again["weight"], values["hidden1", 0]["weight"])
 
 
 def test_native_initializers_that_are_missing_are_named() -> None:
     layer = ADAPTER.layers()[0]
     with pytest.raises(CapabilityError, match=r"SupportsNativeInit.*'fake'.*Reinitialize"):
-        draw_layer(ADAPTER, layer, ADAPTER.read("hidden1"), NativeInit(), Streams(0), (0, 0))
+        draw_layer(ADAPTER, trained_layer(layer, ADAPTER.read("hidden1")), NativeInit(), Streams(0), (0, 0))

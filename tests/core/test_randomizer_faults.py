@@ -157,3 +157,12 @@ def test_one_wrong_element_of_a_large_kernel_is_found(offset: float | None) -> N
     adapter = Slips(np.zeros((700, 100)))
     with pytest.raises(WeightsError, match=r"kernel\.weight"):
         randomizer_of(adapter, FullRandomization(), trained=OneKernel(np.zeros((700, 100)))).apply(draw=0, step=0)
+
+
+@pytest.mark.parametrize("layer", ["hidden1", "head"])
+def test_weights_that_are_not_finite_are_refused_before_anything_is_written(net: Net, layer: str) -> None:
+    net.weights[layer]["weight"][0, 0] = np.nan
+    before = weights_of(net)
+    with pytest.raises(WeightsError, match=rf"{layer}\.weight: expected finite weights"):
+        randomizer_of(FakeAdapter(net), CascadingRandomization())
+    assert weights_of(net) == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -11,24 +11,34 @@ from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.threads import host_threads
 
 _PART = 2**20
-"""Larger arrays are summed up in parts of so many bytes, by as many threads as there are cores."""
+"""Larger arrays are looked at in blocks of rows of about so many bytes, by as many threads as there are cores."""
 
 
-def fingerprint(values: Mapping[str, HostArray]) -> int:
-    """A check sum of named arrays: the same for the same bits."""
-    total = 0
-    for name in sorted(values):
-        array = np.ascontiguousarray(values[name])
-        total = zlib.crc32(f"{name}{array.shape}{array.dtype}".encode(), total)
-        octets = array.reshape(-1).view(np.uint8)
-        if octets.size <= _PART:
-            total = zlib.crc32(octets.data, total)
-            continue
-        parts = [octets[start : start + _PART].data for start in range(0, octets.size, _PART)]
-        total = zlib.crc32(np.array(list(host_threads().map(zlib.crc32, parts)), np.uint32).data, total)
-    return total
+def fingerprint(values: Mapping[str, HostArray]) -> dict[str, int]:
+    """A check sum of each array: the same for the same shape, type and bits, whatever the memory layout."""
+    return {name: _check_sum(array) for name, array in values.items()}
 
 
-def model_fingerprints(adapter: ModelAdapter) -> dict[str, int]:
-    """The check sum of each layer, statistics included."""
+def row_blocks(array: HostArray) -> Iterator[HostArray]:
+    """The array in blocks of rows, so that work on each needs little memory besides."""
+    while array.ndim > 1 and len(array) == 1:
+        array = array[0]
+    if array.nbytes <= _PART:
+        yield array
+        return
+    rows = max(1, _PART * len(array) // array.nbytes)
+    yield from (array[start : start + rows] for start in range(0, len(array), rows))
+
+
+def model_fingerprints(adapter: ModelAdapter) -> dict[str, dict[str, int]]:
+    """The check sums of each layer, statistics included."""
     return {layer.name: fingerprint(adapter.read(layer.name)) for layer in adapter.layers()}
+
+
+def _check_sum(array: HostArray) -> int:
+    sums = list(host_threads().map(_of_block, row_blocks(array))) if array.nbytes > _PART else [_of_block(array)]
+    return zlib.crc32(f"{array.shape}{array.dtype}".encode(), zlib.crc32(np.array(sums, np.uint32).data))
+
+
+def _of_block(block: HostArray) -> int:
+    return zlib.crc32(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)

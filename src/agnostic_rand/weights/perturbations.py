@@ -23,9 +23,10 @@ StatisticsPolicy: TypeAlias = Literal["reset", "keep", "recalibrate"]
 Perturbation: TypeAlias = Callable[[HostArray, Parameter, np.random.Generator], HostArray]
 """Any function `(value, parameter, rng) -> value` will do.
 
-Two attributes are looked for and may be left out: `default_statistics`, the policy for running
-statistics (`"keep"`), and `accepts_any_values`, whether integer and non-finite weights are taken
-too (`False`).
+Three attributes are looked for and may be left out: `default_statistics`, the policy for running
+statistics (`"keep"`); `accepts_any_values`, whether integer and non-finite weights are taken too
+(`False`); and `ignores_values(parameter)`, whether a draw depends on the shape alone (it does not), so
+that it gets zeros and no trained values need be held.
 """
 
 
@@ -59,6 +60,10 @@ class Reinitialize:
     def __post_init__(self) -> None:
         real_number("factor", self.factor, least=0, example=2.0, above=True)
 
+    def ignores_values(self, parameter: Parameter) -> bool:
+        """Whether the trained values do not matter: wherever the role is known."""
+        return parameter.role not in ("other", "magnitude")
+
     def __call__(self, value: HostArray, parameter: Parameter, rng: np.random.Generator) -> HostArray:
         """The new value, shaped like `value`."""
         match parameter.role:
@@ -86,6 +91,10 @@ class NativeInit:
     """
 
     default_statistics: ClassVar[StatisticsPolicy] = "reset"
+
+    def ignores_values(self, parameter: Parameter) -> bool:
+        """As `Reinitialize`."""
+        return Reinitialize().ignores_values(parameter)
 
     def __call__(self, value: HostArray, parameter: Parameter, rng: np.random.Generator) -> HostArray:
         """The value for a parameter that the framework does not initialize."""
@@ -151,6 +160,10 @@ class Uniform:
                 received=f"low={self.low!r}, high={self.high!r}",
                 fix="Pass for example Uniform(0, 1).",
             )
+
+    def ignores_values(self, _parameter: Parameter) -> bool:
+        """Always."""
+        return True
 
     def __call__(self, value: HostArray, _parameter: Parameter, rng: np.random.Generator) -> HostArray:
         """The new value, shaped like `value`."""
@@ -254,6 +267,12 @@ def resolve_perturbation(perturbation: str | Perturbation) -> Perturbation:
             fix=f"Pass one of the names {', '.join(_BY_NAME)}, or an instance.",
         )
     return perturbation
+
+
+def ignores_values(perturbation: Perturbation, parameter: Parameter) -> bool:
+    """Whether a draw depends on the parameter's shape and role alone."""
+    asked = getattr(perturbation, "ignores_values", None)
+    return asked is not None and bool(asked(parameter))
 
 
 def default_statistics(perturbation: Perturbation) -> StatisticsPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,15 +18,15 @@ from agnostic_rand.adapters import (
     require,
 )
 from agnostic_rand.errors import WeightsError
-from agnostic_rand.weights.drawing import draw_layer
+from agnostic_rand.weights.drawing import TrainedLayer, draw_layer, refuse_unfit
 from agnostic_rand.weights.fingerprints import fingerprint
+from agnostic_rand.weights.perturbations import NativeInit
 from agnostic_rand.weights.plan import Plan, full_name
 from agnostic_rand.weights.streams import Streams
 from agnostic_rand.weights.witness import Witness, refuse_unmoved
 
 # Relative rounding of element types that NumPy does not have; others are compared bit by bit.
 _ROUNDING = {"bfloat16": 2.0**-7}
-_LARGE = 2**16
 
 
 class Randomizer:
@@ -60,14 +61,18 @@ class Randomizer:
         self._witness = Witness(adapter, example)
         self._layers: dict[str, Layer] = {layer.name: layer for layer in adapter.layers()}
         self._index = {name: i for i, name in enumerate(self._layers)}
-        touched = {name for step in plan.steps for name in step.layers} if trained is None else set()
-        self._trained_sums: dict[str, int] = {}
+        touched = {name for step in plan.steps for name in step.layers}
+        self._trained_sums: dict[str, dict[str, int]] = {}
+        self._dtypes: dict[str, dict[str, np.dtype[Any]]] = {}
         self._kept: dict[str, dict[str, HostArray]] = {}
-        for name in self._layers:
+        for name, layer in self._layers.items():
             values = adapter.read(name)
             self._trained_sums[name] = fingerprint(values)
+            self._dtypes[name] = {key: value.dtype for key, value in values.items()}
             if name in touched:
-                self._kept[name] = values
+                self._refuse_unfit(layer, values)
+                if trained is None:
+                    self._kept[name] = values
         self._sums = dict(self._trained_sums)
         self._drawn: dict[str, tuple[int, ...]] = {}
         self._unchanged: set[str] = set()
@@ -108,7 +113,8 @@ class Randomizer:
         suffix = (step,) if self._plan.fresh else ()
         keys = {name: (draw, self._index[name], *suffix) for name in wanted}
         for name in [name for name in self._drawn if name not in keys]:
-            self._write(name, self._trained(name))
+            self._verify_layer(name)
+            self._write(name, dict(self._trained(name)))
             del self._drawn[name]
         for name, key in keys.items():
             if self._drawn.get(name) != key:
@@ -167,21 +173,34 @@ class Randomizer:
     def _trained(self, name: str) -> dict[str, HostArray]:
         return self._kept[name] if self._source is None else self._source.read(name)
 
+    def _refuse_unfit(self, layer: Layer, values: dict[str, HostArray]) -> None:
+        """Before anything is written; native initializers are asked when a layer is drawn."""
+        if not isinstance(self._plan.perturbation, NativeInit):
+            for parameter in layer.parameters:
+                refuse_unfit(layer, parameter, values[parameter.name], self._plan.perturbation)
+
     def _draw(self, name: str, key: tuple[int, ...]) -> None:
-        layer = self._layers[name]
-        trained = self._trained(name)
-        # A layer that was random before holds another draw's statistics: start from the trained state.
-        values = {parameter.name: trained[parameter.name] for parameter in layer.statistics}
-        values |= draw_layer(self._adapter, layer, trained, self._plan.perturbation, self._streams, key)
-        if self._plan.statistics == "reset":
-            values |= _fresh_statistics(layer, trained)
-        derived = {p.name for p in layer.statistics if p.role == "other"}
-        held = self._write(name, {key: value for key, value in values.items() if key not in derived})
+        # Before the draw, so that the model's values and the drawn ones are not held at once.
+        self._verify_layer(name)
+        self._write(name, self._drawn_values(name, key))
         self._drawn[name] = key
-        if layer.parameters and self._sums[name] == self._trained_sums[name]:
+        layer, sums, trained = self._layers[name], self._sums[name], self._trained_sums[name]
+        if layer.parameters and sums == trained:
             self._unchanged.add(name)
-        same = (p.name for p in layer.parameters if np.array_equal(held[p.name], trained[p.name]))
+        same = (p.name for p in layer.parameters if sums[p.name] == trained[p.name])
         self._unchanged_parameters.update((full_name(name, key), None) for key in same)
+
+    def _drawn_values(self, name: str, key: tuple[int, ...]) -> dict[str, HostArray]:
+        layer = self._layers[name]
+        trained = TrainedLayer(layer, self._dtypes[name], partial(self._trained, name))
+        values = draw_layer(self._adapter, trained, self._plan.perturbation, self._streams, key)
+        statistics = [p for p in layer.statistics if p.role != "other"]
+        if statistics:
+            # A layer that was random before holds another draw's statistics: start from the trained state.
+            held = self._trained(name)
+            fresh = _fresh_statistics(layer, held) if self._plan.statistics == "reset" else {}
+            values |= {p.name: fresh.get(p.name, held[p.name]) for p in statistics}
+        return values
 
     def _recalibrate(self, names: tuple[str, ...]) -> None:
         with_statistics = [name for name in names if self._layers[name].statistics]
@@ -197,24 +216,27 @@ class Randomizer:
             )
         capable: Any = self._calibration.seen_by(self._adapter)
         for name, values in capable.estimate_statistics(self._calibration.explained, with_statistics).items():
-            self._write(name, values)
+            self._verify_layer(name)
+            self._write(name, dict(values))
 
-    def _write(self, name: str, values: dict[str, HostArray]) -> dict[str, HostArray]:
-        # What an earlier write or an explainer did to this layer would be hidden by writing it.
-        self._verify_layer(name)
-        self._adapter.write(name, values)
-        held = self._adapter.read(name)
+    def _write(self, name: str, values: dict[str, HostArray]) -> None:
+        """Write values to a layer that was looked at before, and see that it holds them; `values` is emptied."""
         known = {p.name: p for p in (*self._layers[name].parameters, *self._layers[name].statistics)}
-        for key, value in values.items():
-            if not _same(held[key], value, known[key]):
+        rounded = {key: value for key, value in values.items() if known[key].dtype in _ROUNDING}
+        expected = fingerprint(values)
+        self._adapter.write(name, values)
+        values.clear()
+        held = self._adapter.read(name)
+        sums = fingerprint(held)
+        for key, due in expected.items():
+            if sums[key] != due and not (key in rounded and _close(held[key], rounded[key], known[key])):
                 raise WeightsError(
                     f"{name}.{key}",
                     expected="the values that were written",
                     received="other values when they were read back",
                     fix=f"This is a fault of the {self._adapter.framework!r} backend: report it.",
                 )
-        self._sums[name] = fingerprint(held)
-        return held
+        self._sums[name] = sums
 
 
 def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, HostArray]:
@@ -226,20 +248,5 @@ def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, 
     }
 
 
-def _same(held: HostArray, written: HostArray, parameter: Parameter) -> bool:
-    if parameter.dtype in _ROUNDING:
-        return bool(np.allclose(held, written, rtol=_ROUNDING[parameter.dtype], atol=1e-38))
-    expected = written.astype(held.dtype, copy=False)
-    if held.size > _LARGE and held.strides != expected.strides and held.shape == expected.shape:
-        # Comparing two memory layouts element by element costs more than an explanation: compare the
-        # sums of all bits, which no order changes, and some rows exactly.
-        every = max(1, held.size // _LARGE)
-        if _bit_sum(held) != _bit_sum(expected):
-            return False
-        held, expected = held[::every], expected[::every]
-    return bool(np.array_equal(held, expected, equal_nan=held.dtype.kind in "fc"))
-
-
-def _bit_sum(array: HostArray) -> int:
-    words = array.ravel(order="K").view(f"u{array.itemsize}")
-    return int(words.sum(dtype=np.uint64))
+def _close(held: HostArray, written: HostArray, parameter: Parameter) -> bool:
+    return bool(np.allclose(held, written, rtol=_ROUNDING[parameter.dtype], atol=1e-38))
