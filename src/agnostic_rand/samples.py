@@ -236,7 +236,15 @@ def _labels(targets: HostArray, count: int) -> HostArray:
         labels: HostArray = targets.argmax(axis=1).astype(np.int64)
         return labels
     flat = targets.reshape(-1)
-    if flat.shape[0] != count or not np.isfinite(flat).all() or not np.array_equal(flat, np.round(flat)):
+    whole = np.isfinite(flat).all() and np.array_equal(flat, np.round(flat))
+    if whole and np.abs(flat.astype(np.float64)).max() > np.iinfo(np.int32).max:
+        raise InputError(
+            "targets",
+            expected="class indices (n,)",
+            received=f"numbers up to {flat[np.abs(flat.astype(np.float64)).argmax()]}",
+            fix="Check the label encoding, or leave targets out to explain the model's predictions.",
+        )
+    if flat.shape[0] != count or not whole:
         raise InputError(
             "targets",
             expected="class indices (n,) or one-hot labels (n, classes)",

@@ -106,6 +106,17 @@ def test_matched_normals_of_zeros_stay_zeros() -> None:
     np.testing.assert_array_equal(draw(MatchedNormal(), np.zeros((3, 4)), named("other", (3, 4))), 0)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "perturbation",
+    [Reinitialize(), Permute(), MatchedNormal(), Uniform(), GaussianNoise(1, relative=True), PoissonNoise(10)],
+    ids=repr,
+)
+@pytest.mark.parametrize("role", ["kernel", "other"])
+def test_parameters_without_elements_are_drawn_without_a_warning(perturbation: Any, role: Role) -> None:
+    assert draw(perturbation, np.zeros((0, 3)), named(role, (0, 3))).shape == (0, 3)
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.int8])
 def test_permutations_keep_every_value_and_no_order(kind: Any) -> None:
     trained = (TRAINED * 20).astype(kind)

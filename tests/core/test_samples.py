@@ -145,6 +145,14 @@ def test_targets_that_name_no_class_for_each_input_are_refused(targets: Any, mes
         read(X, targets)
 
 
+@pytest.mark.parametrize(
+    ("huge", "shown"), [(1e30, r"1e\+30"), (2**40, "1099511627776"), (-(2**40), "-1099511627776")]
+)
+def test_huge_targets_are_reported_as_they_are(huge: float, shown: str) -> None:
+    with pytest.raises(InputError, match=f"received numbers up to {shown}"):
+        read(np.ones((2, 3)), np.array([0, huge]))
+
+
 def test_infinite_targets_are_refused() -> None:
     with pytest.raises(InputError, match="class indices"):
         read(X, np.where(Y == 1, np.inf, Y))

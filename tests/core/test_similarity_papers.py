@@ -112,3 +112,11 @@ def test_a_percentile_range_of_nothing_keeps_what_stands_out() -> None:
     maps[0, 0, 0], maps[0, 5, 5] = 7, -2
     found = MapForm(normalization="percentile_range").apply(maps, None)[0]
     assert (found[0, 0], found[5, 5], found[9, 9]) == (1, 0, 0.5)
+
+
+def test_colours_of_single_pixels_have_no_structure_to_compare() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 4, 3, 1, 1))
+    measure = resolve_measure("ssim_paper")
+    pair = [measure.form.apply(maps, 1) for maps in (first, second)]
+    assert np.isnan(measure.compare(measure.prepare(pair[0]), pair[1])).all()

@@ -200,7 +200,9 @@ def _images(maps: Array, options: SSIMOptions) -> tuple[Any, Array]:
 
 
 def _constant(xp: Any, maps: Array) -> Array:
-    return is_constant(xp, xp.reshape(maps, (maps.shape[0], -1)))
+    """Whether each plane of pixels is constant: colours that differ alone have no structure to compare."""
+    planes = is_constant(xp, xp.reshape(maps, (-1, maps.shape[-2] * maps.shape[-1])))
+    return xp.all(xp.reshape(planes, (maps.shape[0], -1)), axis=1)
 
 
 def _span(xp: Any, low: Array, high: Array, maps: Array, options: SSIMOptions) -> Array:

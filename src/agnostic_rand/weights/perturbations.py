@@ -282,6 +282,8 @@ def default_statistics(perturbation: Perturbation) -> StatisticsPolicy:
 
 
 def _moments(value: HostArray) -> tuple[float, float]:
+    if value.size == 0:
+        return 0.0, 0.0
     # Sums depend on the order of their terms: the canonical one, whatever the memory layout.
     ordered = np.ascontiguousarray(value)
     return float(ordered.mean()), float(ordered.std())
