@@ -63,6 +63,34 @@ class Tokens(nn.Module):
         return self.head(self.norm(x + self.attention(x))[:, 0])
 
 
+class PooledTokens(nn.Module):
+    """Few tokens of an image that was pooled, split into heads: `(samples, heads, tokens, width / heads)`."""
+
+    def __init__(self, heads, width, grid):
+        super().__init__()
+        self.stem, self.widen, self.split = nn.Conv2d(2, 8, 2, 2), nn.Linear(8, width), nn.Identity()
+        self.heads, self.grid, self.head = heads, grid, nn.Linear(width, 4)
+
+    def forward(self, x):
+        pooled = nn.functional.adaptive_avg_pool2d(self.stem(x), self.grid)
+        heads = self.split(self.widen(pooled.flatten(2).mT).unflatten(2, (self.heads, -1)).transpose(1, 2))
+        return self.head(heads.transpose(1, 2).flatten(2).relu().mean(1))
+
+
+class TalkingHeads(nn.Module):
+    """A convolution that mixes the heads of attention, whose matrix is no image."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.talk, self.head = nn.Conv2d(2, 6, 4, 4), nn.Conv2d(3, 3, 1), nn.Linear(6, 4)
+
+    def forward(self, x):
+        tokens = self.stem(x).flatten(2).mT
+        split = tokens.unflatten(2, (3, -1)).transpose(1, 2)
+        mixed = self.talk((split @ split.mT).softmax(-1)) @ split
+        return self.head(mixed.transpose(1, 2).flatten(2).mean(1))
+
+
 class Patches(nn.Module):
     """Patches by reshaping and a linear layer, without a convolution."""
 
@@ -160,6 +188,9 @@ TAKEN = {
         SQUARE,
         "stem.0",
     ),
+    "few heads of pooled tokens": (lambda: PooledTokens(2, 8, 2), SQUARE, "stem"),
+    "many heads of pooled tokens": (lambda: PooledTokens(8, 32, (2, 3)), SQUARE, "stem"),
+    "talking heads": (TalkingHeads, SQUARE, "stem"),
     "convnext": (
         lambda: nn.Sequential(nn.Conv2d(2, 6, 4, 4), ConvNextBlock(6), nn.AdaptiveAvgPool2d(1), *head(6)),
         SQUARE,
@@ -293,10 +324,13 @@ def test_inputs_whose_channels_come_last_leave_the_layers_where_torch_has_them()
     inputs = RNG.standard_normal(SQUARE).astype(np.float32)
     last = nn.Sequential(Permute(0, 3, 1, 2), *net)
     options = {"randomization_strategy": ar.FullRandomization(), "seed": 0, "targets": np.array([0, 1, 2])}
-    found = ar.ModelRandomizationMetric(last, np.moveaxis(inputs, 1, -1), channel_axis=-1, **options).run("gradcam")
-    due = ar.ModelRandomizationMetric(net, inputs, **options).run("gradcam")
-    assert found.settings["explainer"] == "GradCAM(layer='6')"
+    found = ar.ModelRandomizationMetric(last, np.moveaxis(inputs, 1, -1), channel_axis=-1, **options).run(
+        "hirescam"
+    )
+    due = ar.ModelRandomizationMetric(net, inputs, **options).run("hirescam")
+    assert found.settings["explainer"] == "HiResCAM(layer='6')"
     np.testing.assert_allclose(found.self_similarity["spearman"], 1)
+    assert np.isfinite(due.scores["spearman"]).all()
     # The same shapes in the same order draw the same weights.
     np.testing.assert_allclose(found.scores["spearman"], due.scores["spearman"], atol=1e-5)
 

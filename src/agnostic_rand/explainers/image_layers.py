@@ -14,9 +14,10 @@ def image_layers(adapter: Any, inputs: Array, channel_axis: int) -> list[str]:
     """The layers of a model whose output is image-like, in the order of the forward pass, until space vanishes.
 
     That a convolution's output is image-like is known from its kernel's axes. What follows one is
-    where it has the same space or one that shrank alike in all directions, unless its channels could be
-    elsewhere: a map of another layout must never be averaged over a wrong axis. In doubt it is the
-    convolution. Matrices of attention are larger than the image of which they relate the pieces.
+    where it has no fewer channels, and the same space or one that shrank alike in all directions, unless
+    its channels could be elsewhere: a map of another layout must never be averaged over a wrong axis. In
+    doubt it is the convolution. Heads are fewer than channels, and matrices of attention are larger than
+    the image of which they relate the pieces.
 
     Args:
         adapter: The model; it can look inside itself.
@@ -27,6 +28,7 @@ def image_layers(adapter: Any, inputs: Array, channel_axis: int) -> list[str]:
     axis = adapter.channel_axis % inputs.ndim
     kernels = {layer.name: space for layer in adapter.layers() if (space := _kernel_space(layer))}
     before = space_of(tuple(inputs.shape), channel_axis)
+    channels = 0
     found: list[str] = []
     for name, shape in shapes.items():
         if len(shape) != inputs.ndim or shape[0] != inputs.shape[0] or min(shape[1:]) < 2:
@@ -36,8 +38,10 @@ def image_layers(adapter: Any, inputs: Array, channel_axis: int) -> list[str]:
             # Padding adds less than a kernel's width.
             fits = all(new < old + width for new, old, width in zip(space, before, kernels[name], strict=True))
         else:
-            fits = bool(found) and shrank(space, before) and not _could_be_elsewhere(shape, before, axis)
+            follows = bool(found) and shape[axis] >= channels
+            fits = follows and shrank(space, before) and not _could_be_elsewhere(shape, before, axis)
         if fits:
+            channels = shape[axis]
             before = space
             found.append(name)
     return found
