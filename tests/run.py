@@ -28,7 +28,9 @@ class Suite:
     keras: str = ""
 
 
-_BY_KERAS = tuple(f"tests/together/test_{what}_agree.py" for what in ("methods", "tokens", "several_inputs"))
+_BY_KERAS = tuple(
+    f"tests/together/test_{what}_agree.py" for what in ("methods", "tokens", "several_inputs", "spaces")
+)
 
 # The longest first, so that the two workers end together.
 SUITES = (

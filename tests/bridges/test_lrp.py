@@ -71,29 +71,6 @@ def test_a_batch_normalization_behind_a_convolution_is_merged():
     np.testing.assert_allclose(found, due, atol=1e-4 * np.abs(due).max())
 
 
-def test_nets_that_compute_outside_of_modules_are_refused():
-    class Residual(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.second, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
-
-        def forward(self, x):
-            x = torch.relu(self.first(x))
-            return self.head(x + torch.relu(self.second(x)))
-
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight, self.head = nn.Parameter(torch.randn(6, 6)), nn.Linear(6, 3)
-
-        def forward(self, x):
-            return self.head(torch.relu(x @ self.weight))
-
-    for net in (Residual(), Functional()):
-        with pytest.raises(ExplanationError, match="where 1 is the most"):
-            ar.explain(net, INPUTS, LABELS, "lrp_epsilon")
-
-
 def test_relevance_follows_the_randomized_model():
     metric = ar.ModelRandomizationMetric(
         mlp(), INPUTS, LABELS, randomization_strategy=ar.FullRandomization(), seed=0, measures="cosine"

@@ -1,7 +1,7 @@
 """The boundary between the core and the frameworks: everything that a plugin author needs."""
 
 from agnostic_rand.adapters.bound_functions import BoundSearch
-from agnostic_rand.adapters.capabilities import require, require_relu_rule, side_inputs_of, supports
+from agnostic_rand.adapters.capabilities import innermost, require, require_relu_rule, side_inputs_of, supports
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
 from agnostic_rand.adapters.placed_inputs import PlacedInputs
 from agnostic_rand.adapters.protocol import (
@@ -77,6 +77,7 @@ __all__ = [
     "beside",
     "distinct_axes",
     "hookimpl",
+    "innermost",
     "joined",
     "mapped",
     "names_of",

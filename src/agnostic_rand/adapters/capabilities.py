@@ -17,16 +17,17 @@ from agnostic_rand.errors import CapabilityError
 
 def supports(adapter: ModelAdapter, capability: type) -> bool:
     """Whether the adapter has the capability; a view has what it passes on, if its adapter has it."""
-    return isinstance(_innermost(adapter), capability) and isinstance(adapter, capability)
+    return isinstance(innermost(adapter), capability) and isinstance(adapter, capability)
 
 
 def side_inputs_of(adapter: ModelAdapter) -> SideInputs | None:
     """What stands beside the explained input; `None` for a model of one input."""
-    inner = _innermost(adapter)
+    inner = innermost(adapter)
     return inner.side_inputs if isinstance(inner, SupportsSeveralInputs) else None
 
 
-def _innermost(adapter: ModelAdapter) -> Any:
+def innermost(adapter: ModelAdapter) -> Any:
+    """The backend's own adapter, behind all views."""
     inner: Any = adapter
     while isinstance(inner, AdapterView):
         inner = inner.wrapped

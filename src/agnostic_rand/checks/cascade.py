@@ -58,6 +58,7 @@ def randomize_and_explain(
         progress=subject.options.progress,
     )
     with subject.working(explainers) as working, subject.randomizer(working, plan) as randomizer:
+        explainers = subject.settled(explainers)
         adapter = subject.activated(working)
         context, targets = subject.context(), subject.targets(adapter)
         guards = {

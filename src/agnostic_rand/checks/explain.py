@@ -61,6 +61,8 @@ def explain(
     with preserved_random_state(adapter):
         samples = read_samples(inputs, targets, adapter, explained_input)
         size = whole_number("batch_size", batch_size, least=1, example=64)
+        # Some frameworks tell what a layer is from an example alone.
+        adapter = adapt(model, backend=backend, example_inputs=samples[:size].all_inputs, forward=forward)
         classes = class_count(adapter, samples)
         labels = samples.targets
         if labels is None:

@@ -17,7 +17,14 @@ from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInput
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import Explainer, ExplainerLike, ExplanationContext, bound_model, resolve_explainer
+from agnostic_rand.explainers import (
+    Explainer,
+    ExplainerLike,
+    ExplanationContext,
+    bound_model,
+    resolve_explainer,
+    settled,
+)
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
@@ -171,6 +178,12 @@ class Subject:
         """Names of arrays that the outputs depend on and that no step can randomize."""
         return self.adapter.other_arrays if isinstance(self.adapter, SupportsReads) else ()
 
+    def settled(self, explainers: Sequence[Explainer]) -> tuple[Explainer, ...]:
+        """The explainers, those that choose a layer by the model with its name."""
+        first = self.samples[: self.batch_size].placed(self.adapter)
+        adapter = first.seen_by(self.adapter)
+        return tuple(settled(one, adapter, first.explained, self.channel_axis) for one in explainers)
+
     def activated(self, adapter: ModelAdapter) -> ModelAdapter:
         """The adapter with the activation that was asked for."""
         return with_activation(adapter, self.options.activation)
@@ -206,6 +219,7 @@ class Subject:
             "activation": self.options.activation,
             "channel_axis": self.channel_axis,
             "wrt_layer": self.options.wrt_layer,
+            "explainers": {one.name: repr(one) for one in self.settled(explainers)},
             "explained_input": self.options.explained_input,
             "isolation": self.isolation(explainers),
             "framework": self.adapter.framework,

@@ -12,7 +12,7 @@ from agnostic_rand.explainers.controls import (
     PermutedMap,
     RandomMap,
 )
-from agnostic_rand.explainers.explainer import Explainer, bound_model
+from agnostic_rand.explainers.explainer import Explainer, bound_model, settled
 from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
 from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
 from agnostic_rand.explainers.masking import RISE, Occlusion
@@ -66,4 +66,5 @@ __all__ = [
     "asks_adapter_only",
     "bound_model",
     "resolve_explainer",
+    "settled",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from array_api_compat import array_namespace
 
@@ -15,8 +15,9 @@ from agnostic_rand.adapters import (
     require,
     require_relu_rule,
 )
-from agnostic_rand.errors import ArgumentError, InputError, unknown_name
+from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.image_layers import has_channels_elsewhere, image_layers, space_of
 from agnostic_rand.explainers.resize import upsampled
 
 
@@ -26,59 +27,45 @@ class _ClassActivationMap(ABC):
 
     layer: str | None = None
 
-    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
-        """The maps `(n, h, w)`; see `Explainer.explain`."""
-        if inputs.ndim != 4:
-            raise InputError(
-                f"{type(self).__name__}()",
-                expected="images with channels, four dimensions",
-                received=f"inputs of shape {tuple(inputs.shape)}",
-                fix="Use a gradient method for inputs that are not images.",
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+        """The method at the layer that it takes in this model; itself where one is named."""
+        if self.layer is not None:
+            return self
+        capable, method = _capable(adapter, inputs, type(self).__name__), f"{type(self).__name__}()"
+        found = image_layers(capable, inputs, channel_axis)
+        if not found:
+            shapes = list(capable.layer_shapes(inputs).values())
+            raise ArgumentError(
+                method,
+                expected="a model with a convolution whose output is a coarse image of the input",
+                received=f"layers of shapes {', '.join(str(s) for s in shapes[-3:])}",
+                fix=_another(capable, inputs, channel_axis),
             )
-        axis = context.channel_axis % 4
-        capable = require(
-            adapter,
-            SupportsLayerGradient,
-            f"{type(self).__name__}()",
-            "Use a gradient method, or hand over the layer's map as a function of your own.",
-        )
-        layer = self._layer(capable, inputs)
+        return replace(self, layer=found[-1])
+
+    def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
+        """The maps, shaped like the inputs without channels; see `Explainer.explain`."""
+        capable = _capable(adapter, inputs, type(self).__name__)
+        layer = self.settled(adapter, inputs, context.channel_axis).layer
         output, gradient = capable.layer_gradient(inputs, targets, layer)
+        shape, image = tuple(output.shape), space_of(tuple(inputs.shape), context.channel_axis)
+        axis = adapter.channel_axis % len(shape)
+        usable = len(shape) == inputs.ndim and not has_channels_elsewhere(shape, image, axis)
+        if not usable and layer not in image_layers(capable, inputs, context.channel_axis):
+            raise ArgumentError(
+                f"layer={layer!r}",
+                expected=f"a layer whose output has space, and channels at axis {axis}",
+                received=f"an output of shape {shape}",
+                fix=_another(capable, inputs, context.channel_axis),
+            )
         # float32 where the layer computes in half precision.
         output = array_namespace(gradient).astype(output, gradient.dtype)
         maps = self._combine(array_namespace(output), output, gradient, axis)
-        height, width = (size for i, size in enumerate(inputs.shape) if i not in (0, axis))
-        return upsampled(maps, (height, width), adapter)
+        return upsampled(maps, image, adapter)
 
     @abstractmethod
     def _combine(self, xp: Any, output: Array, gradient: Array, axis: int) -> Array:
-        """The coarse map `(n, h, w)`."""
-
-    def _layer(self, adapter: SupportsLayerGradient, inputs: Array) -> str:
-        shapes = adapter.layer_shapes(inputs[:1, ...])
-        if self.layer is not None and self.layer not in shapes:
-            raise unknown_name("layer", self.layer, shapes)
-        spatial = [
-            name for name, shape in shapes.items() if len(shape) == 4 and sum(size > 1 for size in shape[1:]) == 3
-        ]
-        if self.layer is None:
-            if not spatial:
-                raise ArgumentError(
-                    f"{type(self).__name__}()",
-                    expected="a model with a layer whose output has space and channels",
-                    received=f"layers of shapes {', '.join(str(s) for s in list(shapes.values())[-3:])}",
-                    fix="Use a gradient method for models without spatial layers.",
-                )
-            return spatial[-1]
-        if len(shapes[self.layer]) != 4:
-            near = f" Use for example layer={spatial[-1]!r}." if spatial else ""
-            raise ArgumentError(
-                f"layer={self.layer!r}",
-                expected="a layer whose output has space and channels, four dimensions",
-                received=f"an output of shape {shapes[self.layer]}",
-                fix=f"Name a convolution or a layer after one.{near}",
-            )
-        return self.layer
+        """The coarse map: the output summed over its channels in some way."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +73,15 @@ class GradCAM(_ClassActivationMap):
     """The layer's channels, each weighted by its mean gradient, summed; negative values set to zero.
 
     Args:
-        layer: The layer's name; by default the last whose output has space and channels.
+        layer: The layer's name. By default the last image-like one: a convolution, or what follows one with
+            the same space or a smaller one, and channels where the framework has them. Results name it.
+
+    Images `(n, c, h, w)` or `(n, h, w, c)`, sequences `(n, c, length)` and volumes are taken alike.
 
     Raises:
-        ArgumentError: The layer has no spatial output.
+        ArgumentError: The layer's output is no coarse image with channels where the framework has them, or
+            there is no such layer.
+        InputError: The inputs have no space.
         UnknownNameError: There is no such layer.
         CapabilityError: The adapter cannot look inside the model.
 
@@ -103,7 +95,7 @@ class GradCAM(_ClassActivationMap):
     name: ClassVar[str] = "gradcam"
 
     def _combine(self, xp: Any, output: Array, gradient: Array, axis: int) -> Array:
-        space = tuple(i for i in (1, 2, 3) if i != axis)
+        space = tuple(i for i in range(1, output.ndim) if i != axis)
         weights = xp.mean(gradient, axis=space, keepdims=True)
         return _positive(xp, xp.sum(weights * output, axis=axis))
 
@@ -151,12 +143,40 @@ class GuidedGradCAM:
 
     layer: str | None = None
 
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+        """The method at the layer that it takes in this model; itself where one is named."""
+        return replace(self, layer=GradCAM(self.layer).settled(adapter, inputs, channel_axis).layer)
+
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The maps, shaped like `inputs`; see `Explainer.explain`."""
         require_relu_rule(adapter, "guided", "GuidedGradCAM()")
         coarse = GradCAM(self.layer).explain(adapter, inputs, targets, context)
         guided = adapter.gradient(inputs, targets, relu="guided")
-        return guided * array_namespace(coarse).expand_dims(coarse, axis=context.channel_axis % 4)
+        return guided * array_namespace(coarse).expand_dims(coarse, axis=context.channel_axis % inputs.ndim)
+
+
+def _capable(adapter: ModelAdapter, inputs: Array, method: str) -> Any:
+    if inputs.ndim not in (3, 4, 5):
+        raise InputError(
+            f"{method}()",
+            expected="images, sequences or volumes with channels: three to five dimensions",
+            received=f"inputs of shape {tuple(inputs.shape)}",
+            fix="Use a gradient method for inputs without space.",
+        )
+    instead = "Use a gradient method, or hand over the layer's map as a function of your own."
+    return require(adapter, SupportsLayerGradient, f"{method}()", instead)
+
+
+def _another(adapter: Any, inputs: Array, channel_axis: int) -> str:
+    """What to do instead."""
+    shapes = adapter.layer_shapes(inputs)
+    deep = [name for name, shape in shapes.items() if len(shape) == inputs.ndim]
+    names = image_layers(adapter, inputs, channel_axis)[-1:] or deep[-3:]
+    if not names:
+        return "Use a gradient method for models without spatial layers."
+    return (
+        f"Name a convolution or a layer after one, for example {' or '.join(f'layer={name!r}' for name in names)}."
+    )
 
 
 def _positive(xp: Any, values: Array) -> Array:

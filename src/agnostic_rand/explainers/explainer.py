@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Protocol, Self, runtime_checkable
 
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.explainers.context import ExplanationContext
@@ -33,3 +34,32 @@ class Explainer(Protocol):
 def bound_model(explainer: Explainer) -> Any | None:
     """The model that an explainer object holds itself, or `None` where it takes any model."""
     return getattr(explainer, "bound_model", None)
+
+
+@runtime_checkable
+class ChoosesLayer(Protocol):
+    """A method that looks at one layer, and chooses it by the model where none is named."""
+
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+        """The method with the layer's name."""
+
+
+def settled(explainer: Explainer, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Explainer:
+    """The explainer, or the same with the layers named that it, or a method inside it, takes in this model.
+
+    Raises:
+        AgnosticRandError: The model has no such layer.
+    """
+    if isinstance(explainer, ChoosesLayer):
+        return explainer.settled(adapter, inputs, channel_axis)
+    outer: Any = explainer
+    if not is_dataclass(type(explainer)):
+        return explainer
+    parts = {one.name: getattr(outer, one.name) for one in fields(outer) if one.init}
+    inner = {
+        name: settled(part, adapter, inputs, channel_axis)
+        for name, part in parts.items()
+        if isinstance(part, Explainer)
+    }
+    changed = any(inner[name] is not parts[name] for name in inner)
+    return replace(outer, **inner) if changed else explainer

@@ -10,12 +10,14 @@ from array_api_compat import array_namespace
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 
 
-def upsampled(maps: Array, size: tuple[int, int], adapter: ModelAdapter) -> Array:
-    """Maps `(n, h, w)` as `(n, *size)`, bilinear between pixel centres, edges continued."""
+def upsampled(maps: Array, size: tuple[int, ...], adapter: ModelAdapter) -> Array:
+    """Maps `(n, *space)` as `(n, *size)`, linear in each direction between pixel centres, edges continued."""
     xp: Any = array_namespace(maps)
-    rows = _native(_weights(maps.shape[1], size[0]), maps, adapter)
-    columns = _native(_weights(maps.shape[2], size[1]), maps, adapter)
-    return xp.matmul(xp.matmul(rows, maps), xp.matrix_transpose(columns))
+    for fine in size:
+        weights = _native(_weights(maps.shape[1], fine), maps, adapter)
+        # The direction that is done goes to the end, so that the next is first.
+        maps = xp.tensordot(maps, weights, axes=((1,), (1,)))
+    return maps
 
 
 def _native(weights: HostArray, maps: Array, adapter: ModelAdapter) -> Array:

@@ -21,6 +21,7 @@ from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.explainers.bridges.foreign import shown_arguments
 from agnostic_rand.explainers.bridges.seeding import seeded
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.image_layers import image_layers
 from agnostic_rand.explainers.naming import snake_case
 
 LIBRARY = "saliency.core"
@@ -155,8 +156,7 @@ class _Model:
         )
         layer = self.layer
         if layer is None:
-            shapes: dict[str, tuple[int, ...]] = adapter.layer_shapes(inputs[:1, ...])
-            spatial = [name for name, shape in shapes.items() if len(shape) == 4 and min(shape[1:]) > 1]
+            spatial = image_layers(adapter, inputs, -1 if self.channel_axis is None else self.channel_axis)
             if not spatial:
                 raise ArgumentError(
                     "GradCam() of PAIR's saliency",
