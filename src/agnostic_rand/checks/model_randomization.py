@@ -36,7 +36,8 @@ class ModelRandomizationMetric:
             model's predictions, kept throughout (a single output explains itself); `"dynamic"`
             for the current model's prediction at each step.
         randomization_strategy: Which layers are randomized and how; by default the top quarter.
-        batch_size: The number of samples the model takes at once; scores do not depend on it.
+        batch_size: The number of samples the model takes at once; scores depend on it by the rounding of
+            kernels alone (`docs/one-seed-one-score.md`, "Ties within rounding").
         activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
             are. Functions and bound objects see the model itself.
         seed: The root of all randomness; `None` takes a fresh one, which the result records.
