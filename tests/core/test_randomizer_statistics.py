@@ -116,3 +116,10 @@ def test_what_follows_from_the_weights_follows_from_the_new_ones(net: Net, stati
         randomizer.apply(draw=0, step=0)
         assert net.weights["head"]["length"][0] == np.linalg.norm(net.weights["head"]["weight"]) != trained
     assert net.weights["head"]["length"][0] == trained
+
+
+def test_recalibrating_needs_nothing_where_no_random_layer_has_statistics(net: Net) -> None:
+    with randomizer_of(FakeAdapter(net), CascadingRandomization(statistics="recalibrate")) as randomizer:
+        before = weights_of(net)
+        randomizer.apply(draw=0, step=1)
+        assert weights_of(net) != before
