@@ -13,7 +13,7 @@ BRIDGED = zennit grad-cam ttach opencv-python-headless saliency shap slicer numb
 
 help:
 	@echo "make demo       train a small CNN on real digits, run every check, write sanity-report/"
-	@echo "make test       run all tests, one process for each backend"
+	@echo "make test       run all tests, one process for each backend, and the core on the oldest dependencies"
 	@echo "make lint       check style"
 	@echo "make types      check types"
 	@echo "make benchmark  measure overhead, Quantus beside it, sharing and folding"
@@ -22,7 +22,7 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/agnostic-rand demo --out sanity-report
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)-oldest/.oldest
 	$(BIN)/python tests/run.py
 
 lint: $(VENV)/.dev
@@ -37,7 +37,7 @@ benchmark: $(VENV)-benchmark/.benchmark
 	$(VENV)-benchmark/bin/python benchmarks/explainers.py --out benchmarks/results/explainers.json
 
 clean:
-	rm -rf $(VENV) $(VENV)-benchmark sanity-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-benchmark sanity-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or pass PYTHON=/path/to/python"; exit 1; }
@@ -52,6 +52,12 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	# tf_keras asks for the GPU build of TensorFlow by name, the others for torchvision and more that no test uses.
 	$(PIP) --no-deps tf_keras $(BRIDGED)
 	touch $@ $(VENV)/.demo
+
+$(VENV)-oldest/.oldest: pyproject.toml constraints-oldest.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-oldest.txt --editable . pytest hypothesis
+	touch $@
 
 $(VENV)/.dev: $(VENV)/.test
 	$(PIP) --editable '.[dev]'

@@ -26,6 +26,7 @@ class Suite:
     paths: tuple[str, ...]
     backend: str
     keras: str = ""
+    python: str = sys.executable
 
 
 _BY_KERAS = tuple(
@@ -57,30 +58,43 @@ SUITES = (
     Suite("checks", ("tests/checks",), "torch", "torch"),
     Suite("bridges", ("tests/bridges",), "torch"),
     Suite("core", ("tests/core",), "none"),
-    Suite("cli", ("tests/report", "tests/cli", "tests/docs"), "torch"),
+    Suite("oldest", ("tests/core",), "none", python=f"{sys.prefix}-oldest/bin/python"),
+    Suite("cli", ("tests/report", "tests/cli"), "torch"),
+    Suite("docs", ("tests/docs",), "torch", "torch"),
 )
 
 
 def run(suite: Suite) -> tuple[Suite, int, str, float]:
     """The exit code and the output of one suite."""
     start = time.monotonic()
-    paths = [path for path in suite.paths if (ROOT / path).exists()]
     environment = dict(os.environ, AGNOSTIC_RAND_TEST_BACKEND=suite.backend, TF_CPP_MIN_LOG_LEVEL="3")
     environment.pop("KERAS_BACKEND", None)
     if suite.keras:
         environment["KERAS_BACKEND"] = suite.keras
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths]
+    command = [suite.python, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *suite.paths]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return suite, done.returncode, done.stdout + done.stderr, time.monotonic() - start
 
 
+def chosen(names: list[str]) -> list[Suite]:
+    """The suites of these names, or all; stops where one does not exist, or names what does not."""
+    unknown = set(names) - {suite.name for suite in SUITES}
+    if unknown:
+        sys.exit(f"no suite {', '.join(sorted(unknown))}: there are {', '.join(suite.name for suite in SUITES)}")
+    wanted = [suite for suite in SUITES if not names or suite.name in names]
+    for suite in wanted:
+        absent = [path for path in (*suite.paths, suite.python) if not (ROOT / path).exists()]
+        if absent:
+            sys.exit(f"suite {suite.name}: {', '.join(absent)} does not exist (`make test` makes environments)")
+    return wanted
+
+
 def main() -> int:
     """Run the suites that were named, or all; 1 if any failed or ran no test."""
-    wanted = [suite for suite in SUITES if not sys.argv[1:] or suite.name in sys.argv[1:]]
-    wanted = [suite for suite in wanted if any((ROOT / path).exists() for path in suite.paths)]
+    wanted = chosen(sys.argv[1:])
     totals = dict.fromkeys(("passed", "failed", "skipped"), 0)
     lines = []
-    broken = not wanted
+    broken = False
     with ThreadPoolExecutor(max_workers=2) as pool:
         for suite, code, output, seconds in pool.map(run, wanted):
             print(f"===== {suite.name}: exit {code} after {seconds:.0f} s", flush=True)

@@ -229,7 +229,7 @@ class _Ticker:
     def tick(self, description: str) -> None:
         self._done += 1
         if self._callback is not None:
-            self._callback(Progress(self._done, max(self._total, self._done), description))
+            self._callback(Progress(self._done, self._total, description))
 
 
 def _shards(samples: Samples, forms: int, settings: CascadeSettings) -> list[tuple[int, int]]:

@@ -94,6 +94,28 @@ def test_small_shards_give_the_scores_of_one_shard(
     assert weights_of(net) == before
 
 
+@pytest.mark.parametrize(("shard_bytes", "batches"), [(1, 1), (2879, 1), (2880, 2), (5760, 4)])
+def test_a_shard_holds_as_many_batches_as_its_inputs_and_base_maps_have_room(
+    net: Net, inputs: Array, shard_bytes: int, batches: int
+) -> None:
+    steps: list[int] = []
+    # A sample takes 12 numbers of 8 bytes, and as many for each of the two measures; 5 make a batch.
+    cascade(
+        FakeAdapter(net), inputs, batch_size=5, shard_bytes=shard_bytes,
+        observe=lambda name, context, maps: steps.append(context.step),
+    )  # fmt: skip
+    assert steps.index(0) == batches
+
+
+def test_dynamic_targets_cost_no_forward_pass_of_their_own(net: Net, inputs: Array) -> None:
+    passes = []
+    for targets in (TARGETS, "dynamic"):
+        FakeAdapter.calls.clear()
+        cascade(FakeAdapter(net), inputs, Gradient(), InputMap(), targets=targets)
+        passes.append(sum(name == "predict" for name, _ in FakeAdapter.calls))
+    assert passes == [1 + 2 * 4] * 2
+
+
 @pytest.mark.parametrize("targets", [TARGETS, "dynamic"], ids=["labels", "dynamic"])
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_the_batch_size_does_not_change_the_scores(

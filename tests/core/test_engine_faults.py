@@ -100,6 +100,31 @@ def test_an_explainer_that_trains_the_model_is_found(net: Net, inputs: Array) ->
     assert weights_of(net) == before
 
 
+@pytest.mark.parametrize("layer", ["head", "hidden1"])
+def test_an_explainer_that_trains_the_model_at_the_very_end_is_found(net: Net, inputs: Array, layer: str) -> None:
+    calls = 0
+
+    def training_at_last(model: Net, x: Array, y: Array) -> Array:
+        nonlocal calls
+        calls += 1
+        if calls == 1 + 2 * 4:
+            model.weights[layer]["bias"] += 1e-6
+        return x
+
+    with pytest.raises(WeightsError, match=rf"layer '{layer}'.*unchanged by the explanations"):
+        cascade(FakeAdapter(net), inputs, function(training_at_last))
+    assert calls == 1 + 2 * 4
+
+
+def test_an_explainer_that_trains_a_layer_which_no_step_writes_is_found(net: Net, inputs: Array) -> None:
+    def training(model: Net, x: Array, y: Array) -> Array:
+        model.weights["hidden1"]["bias"] += 1e-6
+        return x
+
+    with pytest.raises(WeightsError, match=r"layer 'hidden1'.*expected its trained weights"):
+        cascade(FakeAdapter(net), inputs, function(training), strategy=FullRandomization(exclude=["hidden1"]))
+
+
 class TouchesNeighbour(FakeAdapter):
     """A write to the output layer changes the layer before it too, until that is written itself."""
 

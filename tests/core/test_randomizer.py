@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from agnostic_rand.adapters import Layer, Parameter
 from agnostic_rand.weights import (
     CascadingRandomization,
     FullRandomization,
@@ -11,7 +16,7 @@ from agnostic_rand.weights import (
     IndependentRandomization,
 )
 
-from .fakes import LAYER_NAMES, FakeAdapter, Net, weights_of
+from .fakes import LAYER_NAMES, Array, FakeAdapter, Net, weights_of
 from .runs import changed, randomizer_of
 
 
@@ -133,3 +138,34 @@ def test_layers_that_a_draw_does_not_change_are_listed(net: Net) -> None:
     with randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert randomizer.unchanged == ("norm",)
+
+
+class WithToken(FakeAdapter):
+    """A parameter that is a layer of its own, and a normalization without parameters."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net)
+        self.token = np.zeros(4)
+
+    def layers(self) -> tuple[Layer, ...]:
+        first, norm, *others = super().layers()
+        token = Layer("token", "Parameter", (Parameter("token", (4,), "float64", "bias"),), ())
+        return token, first, replace(norm, parameters=()), *others
+
+    def read(self, layer: str) -> dict[str, Array]:
+        return {"token": self.token.copy()} if layer == "token" else super().read(layer)
+
+    def write(self, layer: str, values: Mapping[str, Array]) -> None:
+        if layer == "token":
+            self.token[...] = values["token"]
+        else:
+            super().write(layer, values)
+
+
+def test_what_a_draw_does_not_change_has_its_full_name_once(net: Net) -> None:
+    net.weights["head"]["bias"][:] = 0
+    strategy = FullRandomization(statistics="keep")
+    with randomizer_of(WithToken(net), strategy) as randomizer:
+        randomizer.apply(draw=0, step=0)
+        assert randomizer.unchanged == ("token",), "a layer without parameters has nothing to change"
+        assert randomizer.unchanged_parameters == ("token", "head.bias")

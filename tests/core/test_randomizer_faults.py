@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,8 +144,10 @@ class OneKernel(FakeAdapter):
         return (Layer("kernel", "Kernel", (Parameter("weight", kernel.shape, "float64", "kernel", axes),)),)
 
 
+# Of 2,000 rows, every third is compared element by element: 402 is, and 401 is not.
+@pytest.mark.parametrize("rows", [700, 2000])
 @pytest.mark.parametrize("offset", [1e-3, None])
-def test_one_wrong_element_of_a_large_kernel_is_found(offset: float | None) -> None:
+def test_one_wrong_element_of_a_large_kernel_is_found(offset: float | None, rows: int) -> None:
     class Slips(OneKernel):
         def write(self, layer: str, values: Mapping[str, Array]) -> None:
             super().write(layer, values)
@@ -154,9 +158,28 @@ def test_one_wrong_element_of_a_large_kernel_is_found(offset: float | None) -> N
             else:
                 held[401, 7] += offset
 
-    adapter = Slips(np.zeros((700, 100)))
+    adapter, trained = Slips(np.zeros((rows, 100))), OneKernel(np.zeros((rows, 100)))
     with pytest.raises(WeightsError, match=r"kernel\.weight"):
-        randomizer_of(adapter, FullRandomization(), trained=OneKernel(np.zeros((700, 100)))).apply(draw=0, step=0)
+        randomizer_of(adapter, FullRandomization(), trained=trained).apply(draw=0, step=0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.02])
+def test_a_write_in_bfloat16_may_round_and_no_more(factor: float) -> None:
+    class Short(OneKernel):
+        def layers(self) -> Any:
+            (layer,) = super().layers()
+            (parameter,) = layer.parameters
+            return (replace(layer, parameters=(replace(parameter, dtype="bfloat16"),)),)
+
+        def write(self, layer: str, values: Mapping[str, Array]) -> None:
+            # The upper half of the bits of a float32 is a bfloat16.
+            bits = (values["weight"] * factor).astype(np.float32).view(np.uint32) & 0xFFFF0000
+            super().write(layer, {"weight": bits.view(np.float32)})
+
+    kernel = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
+    randomizer = randomizer_of(Short(kernel.copy()), FullRandomization(), trained=OneKernel(kernel))
+    with nullcontext() if factor == 1 else pytest.raises(WeightsError, match="values that were written"):
+        randomizer.apply(draw=0, step=0)
 
 
 @pytest.mark.parametrize("layer", ["hidden1", "head"])

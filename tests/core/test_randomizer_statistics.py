@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from agnostic_rand.adapters import PlacedInputs
+from agnostic_rand.adapters import Layer, Parameter, PlacedInputs
 from agnostic_rand.errors import CapabilityError, WeightsError
 from agnostic_rand.weights import (
     CascadingRandomization,
@@ -64,3 +67,59 @@ def test_recalibrating_needs_an_adapter_that_can_and_inputs(net: Net) -> None:
         randomizer_of(FakeAdapter(net), strategy, calibration=PlacedInputs(np.ones((2, 12)))).apply(draw=0, step=0)
     with pytest.raises(WeightsError, match="Pass example_inputs"):
         randomizer_of(EstimatingAdapter(net), strategy).apply(draw=0, step=0)
+
+
+class MovingAdapter(EstimatingAdapter):
+    """Moves the statistics that it holds half of the way to those of the batch."""
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, Array]]:
+        seen, held = super().estimate_statistics(inputs, layers), self.net.weights
+        return {layer: {k: (v + held[layer][k]) / 2 for k, v in found.items()} for layer, found in seen.items()}
+
+
+def test_recalibrated_statistics_do_not_depend_on_the_draw_before(inputs: Array) -> None:
+    states = []
+    for draws in ([1], [0, 1]):
+        net = Net()
+        strategy = FullRandomization(statistics="recalibrate")
+        with randomizer_of(MovingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
+            for draw in draws:
+                randomizer.apply(draw=draw, step=0)
+            states.append(weights_of(net))
+    assert states[0] == states[1]
+
+
+class DerivingAdapter(FakeAdapter):
+    """Keeps the length of the output layer's weights, anew at each write that does not give it."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net)
+        net.weights["head"]["length"] = np.linalg.norm(net.weights["head"]["weight"])[None]
+
+    def layers(self) -> tuple[Layer, ...]:
+        length = self.net.weights["head"].pop("length")
+        *others, head = super().layers()
+        self.net.weights["head"]["length"] = length
+        return *others, replace(head, statistics=(Parameter("length", (1,), "float64", "other"),))
+
+    def write(self, layer: str, values: Mapping[str, Array]) -> None:
+        super().write(layer, values)
+        if layer == "head" and "length" not in values:
+            self.net.weights["head"]["length"][0] = np.linalg.norm(self.net.weights["head"]["weight"])
+
+
+@pytest.mark.parametrize("statistics", ["reset", "keep"])
+def test_what_follows_from_the_weights_follows_from_the_new_ones(net: Net, statistics: str) -> None:
+    adapter = DerivingAdapter(net)
+    trained = net.weights["head"]["length"][0]
+    with randomizer_of(adapter, FullRandomization(statistics=statistics)) as randomizer:
+        randomizer.apply(draw=0, step=0)
+        assert net.weights["head"]["length"][0] == np.linalg.norm(net.weights["head"]["weight"]) != trained
+    assert net.weights["head"]["length"][0] == trained
+
+
+def test_recalibrating_needs_nothing_where_no_random_layer_has_statistics(net: Net) -> None:
+    with randomizer_of(FakeAdapter(net), CascadingRandomization(statistics="recalibrate")) as randomizer:
+        before = weights_of(net)
+        randomizer.apply(draw=0, step=1)
+        assert weights_of(net) != before

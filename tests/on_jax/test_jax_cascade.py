@@ -62,10 +62,14 @@ def test_scores_do_not_depend_on_the_batch_size(name, explainer):
     rng = np.random.default_rng(9)
     inputs = np.concatenate([inputs, rng.standard_normal((12 - len(inputs), *inputs.shape[1:]))])
     inputs = inputs.astype(np.float32)
-    alone, seven, whole = (run(make(), inputs, explainer, batch_size=size) for size in (1, 7, 64))
-    for result in (alone, seven):
-        np.testing.assert_allclose(result.scores["spearman"], whole.scores["spearman"], atol=1e-4)
-    assert np.nanmin(whole.scores["spearman"]) < 0.9
+    # No ranks: kernels round by the size of the batch, and one may turn.
+    alone, seven, whole = (
+        run(make(), inputs, explainer, batch_size=size, measures=["pearson"]).scores["pearson"]
+        for size in (1, 7, 64)
+    )
+    for scores in (alone, seven):
+        np.testing.assert_allclose(scores, whole, atol=1e-4)
+    assert np.nanmin(whole) < 0.9
 
 
 @pytest.mark.parametrize("name", ["nnx_transformer", "linen_vit", "equinox_mlp", "equinox_cnn", "bare"])

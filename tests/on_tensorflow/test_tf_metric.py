@@ -60,13 +60,14 @@ def bits(held: list[tf.Variable]) -> list[bytes]:
 )
 def test_scores_do_not_depend_on_the_batch_size_or_the_isolation(name: str, explainer: Any) -> None:
     build, _ = MODELS[name]
-    due = metric(build(), data(name), batch_size=64).run(explainer).scores["spearman"]
-    for options in ({"batch_size": 1}, {"batch_size": 7, "isolation": "in_place"}):
-        scores = metric(build(), data(name), **options).run(explainer).scores["spearman"]
-        # Kernels round by the size of the batch, and a rank may turn.
-        np.testing.assert_allclose(scores, due, atol=1e-3)
-        assert abs(np.nanmean(scores) - np.nanmean(due)) < 1e-5
-    assert 0.01 < np.nanmean(np.abs(due)) < 0.99
+    # No ranks: kernels round by the size of the batch, and one may turn.
+    whole, *others = (
+        metric(build(), data(name), measures=["pearson"], **options).run(explainer).scores["pearson"]
+        for options in ({"batch_size": 64}, {"batch_size": 1}, {"batch_size": 7, "isolation": "in_place"})
+    )
+    for scores in others:
+        np.testing.assert_allclose(scores, whole, atol=1e-4)
+    assert 0.01 < np.nanmean(np.abs(whole)) < 0.99
 
 
 @pytest.fixture(scope="module")

@@ -75,11 +75,13 @@ def test_scores_do_not_depend_on_the_batch_size(model, explainer):
     def run(size):
         metric = ar.ModelRandomizationMetric(
             model, TOKENS, LABELS, wrt_layer="embedding", batch_size=size, seed=1,
-            randomization_strategy=ar.CascadingRandomization(),
+            randomization_strategy=ar.CascadingRandomization(), measures=["pearson"],
         )  # fmt: skip
-        return metric.run(explainer).scores["spearman"]
+        return metric.run(explainer).scores["pearson"]
 
-    np.testing.assert_allclose(run(7), run(64), atol=1e-5)
+    # No ranks: a token that stands twice ties, until kernels of another batch size round it otherwise.
+    for size in (1, 7):
+        np.testing.assert_allclose(run(size), run(64), atol=1e-4)
 
 
 def test_the_embedding_is_randomized_too_and_the_layer_is_recorded(model):

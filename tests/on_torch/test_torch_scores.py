@@ -21,7 +21,14 @@ from agnostic_rand.errors import UndefinedScoreWarning
 CASE = BY_NAME["cnn with batch normalization"]
 
 
-def scores(explainer: object = "saliency", *, seed: int = 5, batch_size: int = 64, samples: int = 12) -> np.ndarray:
+def scores(
+    explainer: object = "saliency",
+    *,
+    seed: int = 5,
+    batch_size: int = 64,
+    samples: int = 12,
+    measure: str = "spearman",
+) -> np.ndarray:
     metric = ar.ModelRandomizationMetric(
         CASE.model(),
         CASE.inputs(samples),
@@ -29,19 +36,19 @@ def scores(explainer: object = "saliency", *, seed: int = 5, batch_size: int = 6
         batch_size=batch_size,
         seed=seed,
         draws=2,
+        measures=[measure],
     )
-    return metric.run(explainer).scores["spearman"]
+    return metric.run(explainer).scores[measure]
 
 
 @pytest.mark.parametrize("name", ["saliency", "guided_backprop", "smoothgrad", "random_map"])
 def test_scores_do_not_depend_on_the_batch_size(name: str) -> None:
     explainer = ar.explainers.SmoothGrad(samples=5) if name == "smoothgrad" else name
-    whole = scores(explainer, samples=10)
+    # No ranks: batched kernels round differently, and one may turn.
+    whole = scores(explainer, samples=10, measure="pearson")
     for batch_size in (1, 7):
-        cut = scores(explainer, batch_size=batch_size, samples=10)
-        # Batched kernels round differently, and a rank may turn.
-        np.testing.assert_allclose(cut, whole, atol=1e-3)
-        assert abs(cut.mean() - whole.mean()) < 1e-5
+        cut = scores(explainer, batch_size=batch_size, samples=10, measure="pearson")
+        np.testing.assert_allclose(cut, whole, atol=1e-4)
 
 
 def test_another_seed_gives_other_scores() -> None:

@@ -37,7 +37,8 @@ class ModelRandomizationMetric:
             for the current model's prediction at each step.
         randomization_strategy: Which layers are randomized and how: a strategy, its name, or a function
             from the layers to the steps; by default the top quarter.
-        batch_size: The number of samples the model takes at once, `None` for all; scores do not depend on it.
+        batch_size: The number of samples the model takes at once, `None` for all; scores depend on it by the
+            rounding of kernels alone (`docs/one-seed-one-score.md`, "Ties within rounding").
         activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
             are. Functions and bound objects see the model itself.
         seed: The root of all randomness, so that two runs give one number; `None` takes a fresh one, which the

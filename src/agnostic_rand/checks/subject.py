@@ -50,7 +50,8 @@ class RunOptions:
     """How a model is run, the same for every check.
 
     Args:
-        batch_size: The number of samples the model takes at once, `None` for all; scores do not depend on it.
+        batch_size: The number of samples the model takes at once, `None` for all; scores depend on it by the
+            rounding of kernels alone (`docs/one-seed-one-score.md`, "Ties within rounding").
         activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
             are. Functions and bound objects see the model itself.
         seed: The root of all randomness; `None` takes a fresh one, which the result records.

@@ -64,7 +64,7 @@ def _scores(base: Array, base_undefined: Array, rows: Array) -> Array:
 
 
 def spearman(first: Array, second: Array) -> Array:
-    """Spearman's rank correlation of each pair of maps; tied values share their mean rank.
+    """Spearman's rank correlation of each pair of maps; equal values share their mean rank.
 
     Args:
         first: Maps `(n, ...)` of any array library of the array API standard.
@@ -72,7 +72,7 @@ def spearman(first: Array, second: Array) -> Array:
 
     Returns:
         `(n,)`, in [-1, 1]: 1 for the same order of pixels, about 0 for unrelated maps. NaN where
-        a map is constant or holds NaN.
+        a map is constant or holds NaN. Values that differ by rounding alone are ranked apart.
 
     Raises:
         ExplanationError: The shapes differ, or there is nothing to compare.

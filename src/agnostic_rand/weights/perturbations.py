@@ -87,7 +87,7 @@ class NativeInit:
     Example:
         >>> import agnostic_rand as ar
         >>> ar.FullRandomization(perturbation=ar.NativeInit())
-        FullRandomization(perturbation=NativeInit(), groups=None, fresh=False, statistics=None)
+        FullRandomization(perturbation=NativeInit(), groups=None, fresh=False, statistics=None, exclude=())
     """
 
     default_statistics: ClassVar[StatisticsPolicy] = "reset"
