@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import agnostic_rand as ar
-from agnostic_rand.adapters import PlacedInputs
+from agnostic_rand.adapters import Layer, PlacedInputs
 from agnostic_rand.engine import CascadeRecord, CascadeSettings, run_cascade
 from agnostic_rand.explainers import (
     ExplanationContext,
@@ -23,6 +23,7 @@ from agnostic_rand.weights import (
     Randomizer,
     Streams,
 )
+from agnostic_rand.weights.drawing import TrainedLayer
 
 from .fakes import Array, FakeAdapter, Net, weights_of
 
@@ -97,3 +98,7 @@ def randomizer_of(
 def changed(net: Net, before: Mapping[tuple[str, str], bytes]) -> set[str]:
     """The layers that hold another parameter or statistic than before."""
     return {layer for (layer, name), bits in weights_of(net).items() if bits != before[layer, name]}
+
+
+def trained_layer(layer: Layer, values: dict[str, Array]) -> TrainedLayer:
+    return TrainedLayer(layer, {name: value.dtype for name, value in values.items()}, lambda: values)

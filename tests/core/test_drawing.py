@@ -23,6 +23,7 @@ from agnostic_rand.weights import (
 from agnostic_rand.weights.drawing import TrainedLayer, draw_layer, refuse_unfit
 
 from .fakes import Array, FakeAdapter, InitializingAdapter, Net
+from .runs import trained_layer
 
 ADAPTER: ModelAdapter = FakeAdapter(Net())
 ALL: list[Any] = [
@@ -54,10 +55,6 @@ def drawn(value: Array, axes: tuple[str, ...] | None, perturbation: Any, *, seed
     return draw_layer(ADAPTER, trained_layer(layer, {"weight": value}), perturbation, Streams(seed), (0, 3))[
         "weight"
     ]
-
-
-def trained_layer(layer: Layer, values: dict[str, Array]) -> TrainedLayer:
-    return TrainedLayer(layer, {name: value.dtype for name, value in values.items()}, lambda: values)
 
 
 def in_two_layouts(

@@ -31,7 +31,7 @@ from agnostic_rand.weights import (
 from agnostic_rand.weights.drawing import draw_layer
 
 from .fakes import LAYER_NAMES, Array, EstimatingAdapter, FakeAdapter, Net, weights_of
-from .runs import TARGETS, assert_same, cascade, function
+from .runs import TARGETS, assert_same, cascade, function, trained_layer
 
 
 def test_scores_are_those_of_a_slow_cascade_that_draws_each_state_from_scratch(net: Net, inputs: Array) -> None:
@@ -44,7 +44,11 @@ def test_scores_are_those_of_a_slow_cascade_that_draws_each_state_from_scratch(n
             for index in range(3 - step, 4):
                 layer = layers[index]
                 drawn = draw_layer(
-                    adapter, layer, adapter.read(layer.name), Reinitialize(), Streams(9), (draw, index)
+                    adapter,
+                    trained_layer(layer, adapter.read(layer.name)),
+                    Reinitialize(),
+                    Streams(9),
+                    (draw, index),
                 )
                 adapter.write(layer.name, drawn)
                 if layer.name == "norm":

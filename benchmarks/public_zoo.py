@@ -1,6 +1,6 @@
 """Nets of public model zoos: coverage by what a forward pass reads, full randomization, LRP and GradCAM by name.
 
-Usage: python benchmarks/zoo.py [--out results/zoo.json] [NAME ...]
+Usage: python benchmarks/public_zoo.py [--out results/public_zoo.json] [NAME ...]
 
 Needs torchvision, timm and transformers, installed with --no-deps beside torch (no weights are loaded: nets are
 built with random ones, which is what coverage is about).
