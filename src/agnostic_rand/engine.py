@@ -53,7 +53,7 @@ class CascadeSettings:
         measures: How maps are compared.
         draws: How often each step is drawn.
         batch_size: How many samples the model takes at once.
-        channel_axis: Where inputs keep their channels.
+        channel_axis: Where inputs keep their channels, or `None`.
         progress: Called after each explained batch, or `None`.
         observe: Sees every batch of maps, in the forms of the measures, or `None`.
         shard_bytes: The memory that base maps may take at once.
@@ -62,7 +62,7 @@ class CascadeSettings:
     measures: tuple[Measure, ...]
     draws: int
     batch_size: int
-    channel_axis: int
+    channel_axis: int | None
     progress: ProgressCallback | None = None
     observe: Observer | None = None
     shard_bytes: int = SHARD_BYTES

@@ -11,8 +11,26 @@ from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.errors import ExplanationError
 
 
+def channels_of(named: int | None, adapter: ModelAdapter, dimensions: int) -> int | None:
+    """The axis of the inputs' channels: the one that was named, or of images the framework's.
+
+    Sequences and tables (two or three dimensions) have none unless it is named: frameworks agree on no axis
+    for them, and a score must not depend on the framework.
+
+    Args:
+        named: The caller's `channel_axis`.
+        adapter: The model.
+        dimensions: Of the inputs, samples included.
+    """
+    if dimensions < 3:
+        return None
+    if named is not None:
+        return named
+    return adapter.channel_axis if dimensions > 3 else None
+
+
 def scoring_maps(
-    maps: Any, input_shape: tuple[int, ...], channel_axis: int, adapter: ModelAdapter, subject: str
+    maps: Any, input_shape: tuple[int, ...], channel_axis: int | None, adapter: ModelAdapter, subject: str
 ) -> tuple[Array, int | None]:
     """The maps where they can be scored, and the axis of their channels if they have one.
 
@@ -72,11 +90,16 @@ def _no_array(maps: Any, subject: str) -> ExplanationError:
     )
 
 
-def _channel_axis(shape: tuple[int, ...], inputs: tuple[int, ...], channel_axis: int, subject: str) -> int | None:
-    if len(inputs) < 3:
-        allowed = [inputs]
-        if shape == inputs:
-            return None
+def _channel_axis(
+    shape: tuple[int, ...], inputs: tuple[int, ...], channel_axis: int | None, subject: str
+) -> int | None:
+    if channel_axis is None or len(inputs) < 3:
+        # One number for each step of a sequence, whatever axis its features are on, is a map too.
+        axes = range(1, len(inputs)) if len(inputs) > 2 else ()
+        allowed = [inputs, *(inputs[:axis] + inputs[axis + 1 :] for axis in axes)]
+        singles = {(*inputs[:axis], 1, *inputs[axis + 1 :]): axis for axis in axes}
+        if shape in allowed or shape in singles:
+            return None if shape in allowed else singles[shape]
     else:
         axis = channel_axis % len(inputs)
         reduced = inputs[:axis] + inputs[axis + 1 :]

@@ -42,7 +42,7 @@ def cascade(
 ) -> CascadeRecord:
     """A run on the adapter itself, which is trained again afterwards."""
     plan = (strategy or CascadingRandomization()).plan(adapter.layers())
-    chosen = {"draws": 2, "batch_size": 64, "channel_axis": 1, **settings}
+    chosen = {"draws": 2, "batch_size": 64, "channel_axis": None, **settings}
     context = ExplanationContext(Streams(seed), chosen["batch_size"], 1)
     with Randomizer(adapter, plan, Streams(seed), trained=None, calibration=PlacedInputs(inputs)) as randomizer:
         return run_cascade(

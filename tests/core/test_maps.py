@@ -19,7 +19,7 @@ from .fakes import Array, FakeAdapter, Net
 ADAPTER: ModelAdapter = FakeAdapter(Net())
 
 
-def scored(maps: Any, shape: tuple[int, ...], channel_axis: int = 1) -> tuple[Array, int | None]:
+def scored(maps: Any, shape: tuple[int, ...], channel_axis: int | None = 1) -> tuple[Array, int | None]:
     return scoring_maps(maps, shape, channel_axis, ADAPTER, "'mine'")
 
 
@@ -34,10 +34,14 @@ def scored(maps: Any, shape: tuple[int, ...], channel_axis: int = 1) -> tuple[Ar
         ((5, 8, 8, 1), (5, 8, 8, 3), -1, 3),
         ((5, 7), (5, 7), 1, None),
         ((5, 3, 9), (5, 3, 9), 1, 1),
+        ((5, 3, 9), (5, 3, 9), None, None),
+        ((5, 3), (5, 3, 9), None, None),
+        ((5, 9), (5, 3, 9), None, None),
+        ((5, 3, 1), (5, 3, 9), None, 2),
     ],
 )
 def test_maps_have_the_shape_of_the_inputs_or_lack_the_channels(
-    shape: tuple[int, ...], inputs: tuple[int, ...], channel_axis: int, axis: int | None
+    shape: tuple[int, ...], inputs: tuple[int, ...], channel_axis: int | None, axis: int | None
 ) -> None:
     maps = np.random.default_rng(0).random(shape)
     checked, found = scored(maps, inputs, channel_axis)

@@ -42,6 +42,7 @@ def test_the_head_says_what_was_run(real_run):
 def test_the_end_says_what_was_random_and_what_a_low_score_means(real_run):
     lines = summary_text(real_run[0][0]).splitlines()
     assert "3,347 of 3,347 parameters were random (100%) in the last step." in lines
+    assert "Axis 1 of the maps (channels) was averaged." in lines
     assert lines[-1] == CAUTION
     assert "necessary, not sufficient" in CAUTION
 

@@ -209,7 +209,7 @@ class _Look:
             found = capable.layer_gradient(batch.explained, classes, place.seen_at)
             output, gradient = (self.adapter.to_numpy(part).astype(np.float64) for part in found)
             activation = place.activation(output)
-            axis = channel_axis(place.layer, output.shape, self.subject.channel_axis)
+            axis = channel_axis(place.layer, output.shape, self.subject.layer_axis)
             others = tuple(i for i in range(output.ndim) if i != axis)
             share = output.shape[0] / len(samples) / np.prod([output.shape[i] for i in others])
             norms = norms + np.abs(activation).sum(axis=others) * share

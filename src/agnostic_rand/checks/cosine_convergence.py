@@ -172,7 +172,7 @@ class CosineConvergence:
             layer.name
             for layer in reversed(adapter.layers())
             if len(shape := shapes.get(layer.name, ())) > 1
-            and shape[channel_axis(layer, shape, subject.channel_axis)] > 1
+            and shape[channel_axis(layer, shape, subject.layer_axis)] > 1
         ]
         if self.layers == "all":
             return tuple(fitting)

@@ -10,7 +10,7 @@ from agnostic_rand.adapters import Forward, HostArray, adapt
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.explainers import ExplainerLike, ExplanationContext, resolve_explainer
-from agnostic_rand.maps import scoring_maps
+from agnostic_rand.maps import channels_of, scoring_maps
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, read_samples
 from agnostic_rand.targets import check_labels, class_count, frozen_targets
@@ -68,17 +68,16 @@ def explain(
         if labels is None:
             labels = frozen_targets(adapter, samples, size)
         check_labels(labels, classes)
+        axis = channels_of(None, adapter, samples.inputs.ndim)
         parts = []
         noises: dict[tuple[int, ...], Any] = {}
         for start in range(0, len(samples), size):
             placed = samples[start : start + size].placed(adapter)
             chosen = adapter.asarray(labels[start : start + size])
-            context = ExplanationContext(
-                Streams(seed), size, adapter.channel_axis, first_sample=start, noises=noises
-            )
+            context = ExplanationContext(Streams(seed), size, axis, first_sample=start, noises=noises)
             view = BatchView(placed.seen_by(adapter), placed.explained)
             maps = resolved.explain(view, view.inputs, chosen, context)
             shape = tuple(view.inputs.shape)
-            checked, _ = scoring_maps(maps, shape, adapter.channel_axis, adapter, repr(resolved.name))
+            checked, _ = scoring_maps(maps, shape, axis, adapter, repr(resolved.name))
             parts.append(np.array(adapter.to_numpy(checked)))
     return np.concatenate(parts)

@@ -126,7 +126,7 @@ def faithfulness_of(
         steps: As in `Faithfulness`.
         noise: Another number gives explainers that draw noise another noise.
     """
-    grid = PatchGrid.of(subject.samples.inputs, subject.channel_axis, patch)
+    grid = PatchGrid.of(subject.samples.inputs, subject.layer_axis, patch)
     steps = min(steps, grid.count)
     curve = np.full((steps, len(subject.samples)), np.nan)
     with subject.working([explainer]) as working:

@@ -50,7 +50,8 @@ class ModelRandomizationMetric:
             explainer object that is bound to the model.
         backend: As in `agnostic_rand.adapt`.
         forward: As in `agnostic_rand.adapt`.
-        channel_axis: Where inputs keep their channels; `None` for the framework's convention.
+        channel_axis: Where inputs keep their channels, which are averaged before maps are compared; `None` for
+            the framework's convention on images and volumes, and for no axis on sequences and tables.
         progress: Called with a `Progress` after each explained batch.
         wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
             of tokens, summed over its features; for the methods of this library.

@@ -34,7 +34,7 @@ def started(
         capable: Any = batch.seen_by(adapter)
         starts = [adapter.asarray(np.ascontiguousarray(v)) for v in np.moveaxis(vectors[rows], 1, 0)]
         at_input = [adapter.to_numpy(capable.gradient(batch.explained, v, relu=rule)) for v in starts]
-        axis = subject.channel_axis % at_input[0].ndim if at_input[0].ndim > 2 else None
+        axis = None if subject.channel_axis is None else subject.channel_axis % at_input[0].ndim
         yield INPUT, rows, np.stack(at_input).astype(np.float64), axis
         for name in names:
             if rule == "standard":
@@ -43,7 +43,7 @@ def started(
                 rest = capable.from_layer(batch.explained, name)
                 found = [_ruled(rest, v, rule) for v in starts]
             maps = np.stack([adapter.to_numpy(one) for one in found]).astype(np.float64)
-            yield name, rows, maps, channel_axis(layers[name], maps.shape[1:], subject.channel_axis)
+            yield name, rows, maps, channel_axis(layers[name], maps.shape[1:], subject.layer_axis)
 
 
 def combined(

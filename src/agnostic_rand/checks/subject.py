@@ -25,6 +25,7 @@ from agnostic_rand.explainers import (
     resolve_explainer,
     settled,
 )
+from agnostic_rand.maps import channels_of
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
@@ -60,7 +61,8 @@ class RunOptions:
             explainer object that is bound to the model.
         backend: As in `agnostic_rand.adapt`.
         forward: As in `agnostic_rand.adapt`.
-        channel_axis: Where inputs keep their channels; `None` for the framework's convention.
+        channel_axis: Where inputs keep their channels, which are averaged before maps are compared; `None` for
+            the framework's convention on images and volumes, and for no axis on sequences and tables.
         progress: Called with a `Progress` after each explained batch.
         wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
             of tokens, summed over its features; for the methods of this library.
@@ -133,9 +135,14 @@ class Subject:
         return cls(adapter, samples, _target_policy(policy, samples), streams, options)
 
     @property
-    def channel_axis(self) -> int:
-        """Where inputs keep their channels."""
-        return self.adapter.channel_axis if self.options.channel_axis is None else self.options.channel_axis
+    def channel_axis(self) -> int | None:
+        """Where inputs keep their channels; `None` for inputs without."""
+        return channels_of(self.options.channel_axis, self.adapter, self.samples.inputs.ndim)
+
+    @property
+    def layer_axis(self) -> int:
+        """Where convolutions keep their channels."""
+        return self.adapter.channel_axis if self.channel_axis is None else self.channel_axis
 
     @property
     def batch_size(self) -> int:

@@ -31,7 +31,7 @@ def check_baseline(baseline: Baseline) -> None:
         raise _bad_baseline(f"{type(baseline).__name__} of element type {values.dtype}")
 
 
-def baseline_of(baseline: Baseline, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Array:
+def baseline_of(baseline: Baseline, adapter: ModelAdapter, inputs: Array, channel_axis: int | None) -> Array:
     """The baseline of a batch, which broadcasts to its shape.
 
     Raises:
@@ -51,10 +51,10 @@ def baseline_of(baseline: Baseline, adapter: ModelAdapter, inputs: Array, channe
     return adapter.asarray(np.ascontiguousarray(full)[None])
 
 
-def _blurred(inputs: HostArray, channel_axis: int) -> HostArray:
+def _blurred(inputs: HostArray, channel_axis: int | None) -> HostArray:
     sigma = [size / 8 for size in inputs.shape]
     sigma[0] = 0
-    if inputs.ndim > 2:
+    if channel_axis is not None:
         sigma[channel_axis % inputs.ndim] = 0
     blurred: HostArray = ndimage.gaussian_filter(inputs.astype(np.float32), sigma, mode="nearest")
     return blurred

@@ -17,7 +17,7 @@ from agnostic_rand.adapters import (
 )
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
-from agnostic_rand.explainers.image_layers import has_channels_elsewhere, image_layers, space_of
+from agnostic_rand.explainers.image_layers import axis_of_inputs, has_channels_elsewhere, image_layers, space_of
 from agnostic_rand.explainers.resize import upsampled
 
 
@@ -27,7 +27,7 @@ class _ClassActivationMap(ABC):
 
     layer: str | None = None
 
-    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int | None) -> Self:
         """The method at the layer that it takes in this model; itself where one is named."""
         if self.layer is not None:
             return self
@@ -48,7 +48,10 @@ class _ClassActivationMap(ABC):
         capable = _capable(adapter, inputs, type(self).__name__)
         layer = self.settled(adapter, inputs, context.channel_axis).layer
         output, gradient = capable.layer_gradient(inputs, targets, layer)
-        shape, image = tuple(output.shape), space_of(tuple(inputs.shape), context.channel_axis)
+        shape, image = (
+            tuple(output.shape),
+            space_of(tuple(inputs.shape), axis_of_inputs(adapter, context.channel_axis)),
+        )
         axis = adapter.channel_axis % len(shape)
         usable = len(shape) == inputs.ndim and not has_channels_elsewhere(shape, image, axis)
         if not usable and layer not in image_layers(capable, inputs, context.channel_axis):
@@ -143,7 +146,7 @@ class GuidedGradCAM:
 
     layer: str | None = None
 
-    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int | None) -> Self:
         """The method at the layer that it takes in this model; itself where one is named."""
         return replace(self, layer=GradCAM(self.layer).settled(adapter, inputs, channel_axis).layer)
 
@@ -152,7 +155,8 @@ class GuidedGradCAM:
         require_relu_rule(adapter, "guided", "GuidedGradCAM()")
         coarse = GradCAM(self.layer).explain(adapter, inputs, targets, context)
         guided = adapter.gradient(inputs, targets, relu="guided")
-        return guided * array_namespace(coarse).expand_dims(coarse, axis=context.channel_axis % inputs.ndim)
+        axis = axis_of_inputs(adapter, context.channel_axis) % inputs.ndim
+        return guided * array_namespace(coarse).expand_dims(coarse, axis=axis)
 
 
 def _capable(adapter: ModelAdapter, inputs: Array, method: str) -> Any:
@@ -167,7 +171,7 @@ def _capable(adapter: ModelAdapter, inputs: Array, method: str) -> Any:
     return require(adapter, SupportsLayerGradient, f"{method}()", instead)
 
 
-def _another(adapter: Any, inputs: Array, channel_axis: int) -> str:
+def _another(adapter: Any, inputs: Array, channel_axis: int | None) -> str:
     """What to do instead."""
     shapes = adapter.layer_shapes(inputs)
     deep = [name for name, shape in shapes.items() if len(shape) == inputs.ndim]

@@ -18,7 +18,7 @@ class ExplanationContext:
     Args:
         streams: The root of the explainers' randomness.
         batch_size: The number of samples that the model is run on at once.
-        channel_axis: Where the inputs keep their channels.
+        channel_axis: Where the inputs keep their channels; `None` for inputs without.
         draw: The draw of the model's weights; -1 for the trained model.
         step: The step of the plan; -1 for the trained model.
         first_sample: The position of the batch's first sample among all samples.
@@ -30,7 +30,7 @@ class ExplanationContext:
 
     streams: Streams
     batch_size: int
-    channel_axis: int
+    channel_axis: int | None
     draw: int = -1
     step: int = -1
     first_sample: int = 0
@@ -40,15 +40,21 @@ class ExplanationContext:
 
     def channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape `(n, ...)` with channels at its end: numbers are drawn in one layout for all frameworks."""
+        if self.channel_axis is None:
+            return shape
         axis = self.channel_axis % len(shape)
         return (*shape[:axis], *shape[axis + 1 :], shape[axis])
+
+    def from_channels_last(self, values: HostArray) -> HostArray:
+        """Numbers that were drawn with channels at the end, in the layout of the inputs."""
+        return values if self.channel_axis is None else np.moveaxis(values, -1, self.channel_axis)
 
     def common_noise(self, adapter: ModelAdapter, shape: tuple[int, ...]) -> Array:
         """Standard normal noise, the same in every call: for every sample, step and draw."""
         if shape not in self.noises:
             rng = self.streams.generator(Purpose.SMOOTHING)
             noise = rng.standard_normal(self.channels_last(shape), dtype=np.float32)
-            self.noises[shape] = adapter.asarray(np.ascontiguousarray(np.moveaxis(noise, -1, self.channel_axis)))
+            self.noises[shape] = adapter.asarray(np.ascontiguousarray(self.from_channels_last(noise)))
         return self.noises[shape]
 
     def noisy(self, adapter: ModelAdapter, inputs: Array, level: float, number: int, of: int) -> Array:

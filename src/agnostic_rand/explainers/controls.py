@@ -50,7 +50,7 @@ class RandomMap:
             drawn = [rng.random(shape, dtype=np.float32) for rng in generators]
         else:
             drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in generators]
-        return np.moveaxis(np.stack(drawn), -1, context.channel_axis)
+        return context.from_channels_last(np.stack(drawn))
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class PermutedMap:
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The maps, shaped like the base method's; see `Explainer.explain`."""
         maps = adapter.to_numpy(self.base.explain(adapter, inputs, targets, context))
-        has_channels = maps.ndim == inputs.ndim and maps.ndim > 2
-        last = np.moveaxis(maps, context.channel_axis, -1) if has_channels else maps[..., None]
+        axis = context.channel_axis if maps.ndim == inputs.ndim else None
+        last = maps[..., None] if axis is None else np.moveaxis(maps, axis, -1)
         pixels = last.reshape(last.shape[0], -1, last.shape[-1])
         shuffled = np.stack([context.own_noise(i).permutation(pixels[i]) for i in range(len(pixels))])
         back = shuffled.reshape(last.shape)
-        return np.moveaxis(back, -1, context.channel_axis) if has_channels else back[..., 0]
+        return back[..., 0] if axis is None else np.moveaxis(back, -1, axis)
 
 
 @dataclass(frozen=True)

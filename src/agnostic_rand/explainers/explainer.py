@@ -40,11 +40,11 @@ def bound_model(explainer: Explainer) -> Any | None:
 class ChoosesLayer(Protocol):
     """A method that looks at one layer, and chooses it by the model where none is named."""
 
-    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Self:
+    def settled(self, adapter: ModelAdapter, inputs: Array, channel_axis: int | None) -> Self:
         """The method with the layer's name."""
 
 
-def settled(explainer: Explainer, adapter: ModelAdapter, inputs: Array, channel_axis: int) -> Explainer:
+def settled(explainer: Explainer, adapter: ModelAdapter, inputs: Array, channel_axis: int | None) -> Explainer:
     """The explainer, or the same with the layers named that it, or a method inside it, takes in this model.
 
     Raises:

@@ -10,7 +10,13 @@ from agnostic_rand.adapters import Array, Layer
 Shape = tuple[int, ...]
 
 
-def image_layers(adapter: Any, inputs: Array, channel_axis: int) -> list[str]:
+def axis_of_inputs(adapter: Any, channel_axis: int | None) -> int:
+    """Where convolutions take the inputs' channels: where the caller says, else where the framework does."""
+    axis: int = adapter.channel_axis if channel_axis is None else channel_axis
+    return axis
+
+
+def image_layers(adapter: Any, inputs: Array, channel_axis: int | None) -> list[str]:
     """The layers of a model whose output is image-like, in the order of the forward pass, until space vanishes.
 
     That a convolution's output is image-like is known from its kernel's axes. What follows one is
@@ -22,12 +28,12 @@ def image_layers(adapter: Any, inputs: Array, channel_axis: int) -> list[str]:
     Args:
         adapter: The model; it can look inside itself.
         inputs: Images, sequences or volumes.
-        channel_axis: Where the inputs keep their channels; layers do where the framework does.
+        channel_axis: Where the caller says that inputs keep their channels; layers do where the framework does.
     """
     shapes: Mapping[str, Shape] = adapter.layer_shapes(inputs)
     axis = adapter.channel_axis % inputs.ndim
     kernels = {layer.name: space for layer in adapter.layers() if (space := _kernel_space(layer))}
-    before = space_of(tuple(inputs.shape), channel_axis)
+    before = space_of(tuple(inputs.shape), axis_of_inputs(adapter, channel_axis))
     channels = 0
     found: list[str] = []
     for name, shape in shapes.items():

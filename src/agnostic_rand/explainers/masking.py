@@ -67,9 +67,9 @@ class Occlusion:
             total = total + adapter.asarray(mask) * xp.reshape(fall, (-1, *[1] * (inputs.ndim - 1)))
         return total / adapter.asarray(count)
 
-    def _patches(self, shape: tuple[int, ...], channel_axis: int) -> list[HostArray]:
+    def _patches(self, shape: tuple[int, ...], channel_axis: int | None) -> list[HostArray]:
         """Masks `(1, ...)` that broadcast over the batch, 1 where the input is hidden."""
-        channels = channel_axis % len(shape) if len(shape) > 2 else -1
+        channels = -1 if channel_axis is None else channel_axis % len(shape)
         places: list[list[slice]] = []
         for axis, size in enumerate(shape[1:], start=1):
             if axis == channels:
@@ -155,10 +155,10 @@ class RISE:
                 part = weight * shown.pop(0)
                 total = part if total is None else total + part
         maps = total / (self.masks * self.keep)
-        return xp.squeeze(maps, axis=context.channel_axis) if inputs.ndim > 2 else maps
+        return maps if context.channel_axis is None else xp.squeeze(maps, axis=context.channel_axis)
 
     def _masks(self, shape: tuple[int, ...], context: ExplanationContext, adapter: ModelAdapter) -> Iterator[Array]:
-        channels = context.channel_axis % len(shape) if len(shape) > 2 else len(shape)
+        channels = None if context.channel_axis is None else context.channel_axis % len(shape)
         space = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
         # Images have two dimensions to mask; sequences, volumes and features are masked along one.
         height, width = space if len(space) == 2 else (1, int(np.prod(space)))
@@ -170,5 +170,5 @@ class RISE:
             fine = upsampled(coarse, ((rows + 1) * cell[0], (columns + 1) * cell[1]), adapter)
             top, left = int(number[0] * cell[0]), int(number[1] * cell[1])
             mask = fine[:, top : top + height, left : left + width].reshape(1, *space)
-            full = np.expand_dims(mask, channels) if len(shape) > 2 else mask
+            full = mask if channels is None else np.expand_dims(mask, channels)
             yield adapter.asarray(np.ascontiguousarray(full))

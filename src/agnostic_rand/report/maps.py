@@ -91,7 +91,7 @@ def randomize_and_record(
         AgnosticRandError: An explainer, its maps or a random model cannot be used.
     """
     shape = subject.samples.inputs.shape[1:]
-    image = is_image(shape, subject.channel_axis)
+    image = is_image(shape, subject.layer_axis)
     steps = strategy.plan(subject.adapter.layers()).steps
     recorder = MapRecorder(subject.adapter, evenly(len(steps), MOST_STEPS), sample)
     results = randomize_and_explain(
@@ -110,7 +110,7 @@ def randomize_and_record(
         steps=tuple(steps[number] for number in recorder.numbers),
         numbers=recorder.numbers,
         sample=sample,
-        channel_axis=_image_channels(shape, subject.channel_axis),
+        channel_axis=_image_channels(shape, subject.layer_axis),
     )
 
 

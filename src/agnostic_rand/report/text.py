@@ -126,6 +126,10 @@ def remarks(result: RandomizationResult) -> Iterator[str]:
     varied = "samples and draws" if draws > 1 else "samples alone, of this one draw"
     yield f"[95%]: the mean's interval over {varied}."
     settings = result.settings
+    axis = settings.get("channel_axis")
+    yield (
+        "No axis of the maps was averaged." if axis is None else f"Axis {axis} of the maps (channels) was averaged."
+    )
     if settings.get("excluded"):
         yield from _listing("Excluded, always trained", settings["excluded"])
     if settings.get("unchanged_layers"):

@@ -112,7 +112,7 @@ def _fitted(maps: Tensor, batch: Batch) -> Tensor:
         # Of an embedding: one vector for each token.
         return maps.sum(-1)
     has_space = maps.ndim == len(shape) and maps.ndim in _INTERPOLATION
-    if tuple(maps.shape) == shape or not has_space or batch.context.channel_axis % maps.ndim != 1:
+    if tuple(maps.shape) == shape or not has_space or (batch.context.channel_axis or 1) % maps.ndim != 1:
         return maps
     summed = maps.sum(1, keepdim=True)
     if tuple(summed.shape[2:]) == shape[2:]:

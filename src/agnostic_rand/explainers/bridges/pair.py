@@ -90,7 +90,9 @@ class PairExplainer:
 
     def explain(self, adapter: ModelAdapter, inputs: Array, targets: Array, context: ExplanationContext) -> Array:
         """The library's maps; see `Explainer.explain`."""
-        model = _Model(adapter, context.channel_axis % inputs.ndim if inputs.ndim > 2 else None, self.layer)
+        model = _Model(
+            adapter, None if context.channel_axis is None else context.channel_axis % inputs.ndim, self.layer
+        )
         arguments = {**self._defaults(context), **self.arguments}
         call = self.method.GetSmoothedMask if self.smoothed else self.method.GetMask
         masks = []
@@ -156,7 +158,7 @@ class _Model:
         )
         layer = self.layer
         if layer is None:
-            spatial = image_layers(adapter, inputs, -1 if self.channel_axis is None else self.channel_axis)
+            spatial = image_layers(adapter, inputs, self.channel_axis)
             if not spatial:
                 raise ArgumentError(
                     "GradCam() of PAIR's saliency",
