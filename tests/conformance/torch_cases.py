@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch_relu_forms import rectified_forms
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.testing import Case, Facts, Native
@@ -139,7 +140,13 @@ def torch_cases() -> list[Case]:
                 mlp(),
                 _inputs(3, 2),
                 np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-                facts=Facts(order=("1", "3", "5"), parameter_count=118, dense_relu=True, times=times),
+                facts=Facts(
+                    order=("1", "3", "5"),
+                    parameter_count=118,
+                    dense_relu=True,
+                    times=times,
+                    rectified=rectified_forms(),
+                ),
                 native=NATIVE,
             ),
             Case(

@@ -27,6 +27,7 @@ RELU_FORMS: dict[str, float] = {
     "where with an array of zeros": np.inf,
     "where not, with zeros first": np.inf,
     "times its mask": np.inf,
+    "negative entries set to zero": np.inf,
     "threshold": np.inf,
     "half of the sum with its magnitude": np.inf,
     "relu6": 6.0,
