@@ -171,7 +171,7 @@ class KerasAdapter:
         return self._at(inputs)[1].output_and_gradient(inputs, targets, relu)
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
-        """All rules; what is a ReLU is told in `rectifiers_on_torch.py`, and the same on each backend."""
+        """All rules; what is a ReLU is told by the framework's own plugin, and the same on each backend."""
         return ("standard", "guided", "deconv")
 
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:

@@ -17,10 +17,11 @@ from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.relu_layers import plain_leaks
-from agnostic_rand_keras.relu_on_torch import ReluMode, hides_relu
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tree import all_layers
+from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.relu import ReluRules
 
 
 class TorchRuntime:
@@ -82,12 +83,13 @@ class TorchRuntime:
             if relu == "standard":
                 outputs = self._forward(leaf)
                 return outputs.detach(), self._gradient(outputs, targets, leaf)
-            weights = [variable.value for variable in self._forward.variables]
-            with _constant(weights), plain_leaks(self._model, relu), ReluMode(relu) as mode:
+            rules = ReluRules(relu)
+            with interpreted(), plain_leaks(self._model, relu), rules:
                 outputs = self._forward(leaf)
-                hidden = "scripted or recurrent code" if hides_relu(outputs) else None
-                refuse_plain_gradient(self._model, relu, met=mode.met, hidden=hidden)
-                return outputs.detach(), self._gradient(outputs, targets, leaf)
+            refuse_plain_gradient(self._model, relu, met=1, hidden=rules.hidden(outputs))
+            gradient = self._gradient(outputs, targets, leaf)
+            refuse_plain_gradient(self._model, relu, met=len(rules.applied), hidden=None)
+            return outputs.detach(), gradient
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """By one forward pass, and a backward pass down to the layer."""
@@ -182,19 +184,6 @@ def _differentiable() -> Iterator[None]:
     """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-@contextmanager
-def _constant(weights: Sequence[torch.Tensor]) -> Iterator[None]:
-    """Let what requires a gradient be what depends on the inputs, so that a ReLU of weights alone is told apart."""
-    learned = [weight for weight in weights if weight.requires_grad and weight.is_leaf]
-    try:
-        for weight in learned:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for weight in learned:
-            weight.requires_grad_(True)
 
 
 class _OwnDraws:

@@ -9,7 +9,7 @@ import torch
 from agnostic_rand.adapters import ReluRule
 from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_torch.modes import interpreted
-from agnostic_rand_torch.relu import ReluMode, hides_relu
+from agnostic_rand_torch.relu import ReluRules
 
 
 def output_and_input_gradient(
@@ -38,18 +38,21 @@ def output_and_input_gradient(
         # A model may work on its input in place, which a leaf does not allow.
         outputs = call(leaf.clone())
         return outputs.detach(), _gradient(outputs, targets, leaf, subject)
-    with interpreted(), ReluMode(relu) as mode:
-        outputs = call(leaf.clone())
-        if hides_relu(outputs):
+    rules = ReluRules(relu)
+    with interpreted():
+        with rules:
+            outputs = call(leaf.clone())
+        hidden = rules.hidden(outputs)
+        if hidden is not None:
             raise ModelError(
                 f"relu={relu!r} on {subject}",
-                expected="a ReLU that torch.nn or torch calls, as a module, function or method",
-                received="one inside scripted or compiled code, a reentrant checkpoint or a recurrent layer, "
-                "where no rule reaches it",
-                fix="Use Gradient(), or pass the model as it was before torch.jit.script or torch.jit.trace.",
+                expected="ReLUs in the open, in one of their usual forms",
+                received=f"one inside {hidden}, where no rule reaches it",
+                fix="Use Gradient(), or call torch.relu there: not inside torch.jit, a reentrant checkpoint or an "
+                "autograd.Function.",
             )
         gradient = _gradient(outputs, targets, leaf, subject)
-    if mode.met == 0:
+    if not rules.applied:
         raise ModelError(
             f"relu={relu!r} on {subject}",
             expected="at least one ReLU in the forward pass",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch_relu_forms import rectified_forms
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.testing import Case, Facts, Native
@@ -179,6 +180,7 @@ def torch_cases() -> list[Case]:
                     times=times,
                     unused=(),
                     bound=bound,
+                    rectified=rectified_forms(),
                 ),
                 native=NATIVE,
             ),

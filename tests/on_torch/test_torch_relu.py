@@ -1,4 +1,4 @@
-"""Guided backpropagation and deconvolution: against the definition, against Captum, for every form of ReLU."""
+"""Guided backpropagation and deconvolution: against the definition, against Captum, beside other activations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 import torch
 from networks import ResNet
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from zoo import BY_NAME, Case, cases
 
 import agnostic_rand as ar
+from agnostic_rand.errors import ModelError
 
 RULES = ("guided", "deconv")
 
@@ -72,33 +71,6 @@ def test_captum_gives_the_same_for_modules(case: Case, rule: str) -> None:
     torch.testing.assert_close(adapter.gradient(x, y, relu=rule), captum_maps(rule, net, x, y))
 
 
-FORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "nn.ReLU": nn.ReLU(),
-    "nn.ReLU in place": nn.ReLU(inplace=True),
-    "F.relu": F.relu,
-    "F.relu in place": lambda x: F.relu(x, inplace=True),
-    "F.relu in place, positional": lambda x: F.relu(x, True),
-    "F.relu_": F.relu_,
-    "torch.relu": torch.relu,
-    "torch.relu, keyword": lambda x: torch.relu(input=x),
-    "torch.relu_": torch.relu_,
-    "method": lambda x: x.relu(),
-    "method in place": lambda x: x.relu_(),
-    "clamp": lambda x: x.clamp(min=0),
-    "clamp, positional": lambda x: torch.clamp(x, 0.0),
-    "clamp in place": lambda x: x.clamp_(0),
-    "clip": lambda x: torch.clip(x, 0, None),
-    "clamp_min": lambda x: torch.clamp_min(x, 0),
-    "clamp_min in place": lambda x: x.clamp_min_(min=0),
-    "threshold": lambda x: F.threshold(x, 0, 0),
-    "nn.Threshold": nn.Threshold(0.0, 0.0, inplace=True),
-    "operator": torch.ops.aten.relu.default,
-    "operator in place": torch.ops.aten.relu_,
-    "view in place": lambda x: [x.view(-1).relu_(), x][-1],
-    "recomputed": lambda x: checkpoint(torch.relu, x, use_reentrant=False),
-}
-
-
 class Chain(nn.Module):
     """Three linear layers with any function between them."""
 
@@ -111,36 +83,118 @@ class Chain(nn.Module):
         return self.layers[2](self.form(self.layers[1](self.form(self.layers[0](x)))))
 
 
-@pytest.mark.parametrize("form", FORMS)
+ZERO = torch.zeros(1)
+AT_ZERO: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "clamp": lambda x: x.clamp(min=0),
+    "maximum": lambda x: torch.maximum(x, ZERO),
+    "where": lambda x: torch.where(x >= 0, x, 0),
+    "mask": lambda x: x * (x >= 0),
+    "magnitude": lambda x: (x + x.abs()) / 2,
+}
+
+
+@pytest.mark.parametrize("form", AT_ZERO)
 @pytest.mark.parametrize("rule", RULES)
-def test_every_form_of_relu_gives_the_same(form: str, rule: str) -> None:
+def test_guided_lets_nothing_pass_at_zero_in_any_form(form: str, rule: str) -> None:
+    net = Chain(AT_ZERO[form])
+    for layer in net.layers:
+        nn.init.zeros_(layer.bias)
+    # Black images: without biases each pre-activation is exactly zero.
+    gradient = ar.adapt(net).gradient(torch.zeros(2, 6), torch.tensor([0, 1]), relu=rule)
+    assert bool(gradient.any()) is (rule == "deconv")
+
+
+def test_what_is_computed_stays_as_it_is() -> None:
     x, y = BY_NAME["mlp"].tensor(8), torch.arange(8) % 4
-    module = BY_NAME["mlp"].adapter()
-    adapter = ar.adapt(Chain(FORMS[form]))
-    torch.testing.assert_close(adapter.predict(x), module.predict(x))
-    assert torch.equal(adapter.gradient(x, y, relu=rule), module.gradient(x, y, relu=rule))
-    torch.testing.assert_close(adapter.gradient(x, y), module.gradient(x, y))
+    adapter = ar.adapt(Chain(lambda x: x.view(-1).clamp_(0, 6).view(x.shape)))
+    outputs = adapter.predict(x)
+    assert torch.equal(adapter.output_and_gradient(x, y, relu="guided")[0], outputs)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [nn.ReLU6(), nn.ReLU6(inplace=True), F.relu6, nn.Hardtanh(0, 6), lambda x: x.clamp(0, 6)],
-    ids=["nn.ReLU6", "nn.ReLU6 in place", "F.relu6", "nn.Hardtanh", "clamp"],
-)
-def test_relu6_is_a_relu_with_a_ceiling(form: Callable[[Tensor], Tensor]) -> None:
-    adapter = ar.adapt(Chain(form).double())
-    first, second, head = adapter.native.layers
-    # Large inputs, so that some of both layers are above six.
-    x, y = 40 * BY_NAME["mlp"].tensor(8).double(), torch.arange(8) % 4
-    before = first(x).detach(), second(F.relu6(first(x))).detach()
-    assert all((b > 6).any() for b in before)
-    signal = head.weight[y].clamp(min=0)
-    guided = (signal * ((before[1] > 0) & (before[1] < 6))) @ second.weight
-    guided = (guided.clamp(min=0) * ((before[0] > 0) & (before[0] < 6))) @ first.weight
-    torch.testing.assert_close(adapter.gradient(x, y, relu="guided"), guided.detach())
-    deconv = (signal @ second.weight).clamp(min=0) @ first.weight
-    torch.testing.assert_close(adapter.gradient(x, y, relu="deconv"), deconv.detach())
-    torch.testing.assert_close(adapter.predict(x), head(F.relu6(second(F.relu6(first(x))))).detach())
+@pytest.mark.parametrize("rule", RULES)
+def test_recurrent_layers_follow_the_rule(rule: str) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self, unrolled: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.cell, self.head = nn.RNN(3, 5, nonlinearity="relu", batch_first=True), nn.Linear(5, 4)
+            self.unrolled = unrolled
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.unrolled:
+                return self.head(self.cell(x)[0][:, -1])
+            cell, h = self.cell, x.new_zeros(len(x), 5)
+            for step in x.unbind(1):
+                h = torch.relu(
+                    step @ cell.weight_ih_l0.T + cell.bias_ih_l0 + h @ cell.weight_hh_l0.T + cell.bias_hh_l0
+                )
+            return self.head(h)
+
+    with torch.random.fork_rng():
+        x, y = torch.randn(3, 4, 3), torch.tensor([0, 1, 2])
+        layer, unrolled = (ar.adapt(Recurrent(flag)).gradient(x, y, relu=rule) for flag in (False, True))
+    torch.testing.assert_close(layer, unrolled)
+    assert layer.any()
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    return nn.functional.relu6(x + 3) / 6
+
+
+OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "hard sigmoid": hard_sigmoid,
+    "hard swish": lambda x: x * hard_sigmoid(x),
+    "clip to 1": lambda x: x.clamp(0, 1),
+    "clip to 1 in two steps": lambda x: x.clamp(min=0).clamp(max=1),
+    "clip to 1 from above": lambda x: torch.maximum(x.clamp(max=1), ZERO),
+    "mask of another": lambda x: (x - 1) * (x > 0),
+    "mask of the same signs": lambda x: 2 * x * (x > 0),
+    "where of another": lambda x: torch.where(x.roll(1, 1) > 0, x, 0),
+    "masked fill": lambda x: x.masked_fill(x > 1, 0),
+    "leaky": lambda x: torch.where(x > 0, x, 0.2 * x),
+    "prelu of 0": nn.PReLU(init=0.0),
+    "prelu of 0, written out": lambda x: torch.where(x > 0, x, torch.zeros(1, requires_grad=True) * x),
+    "threshold elsewhere": lambda x: nn.functional.threshold(x, 0.1, 0.0),
+    "threshold to a value": lambda x: nn.functional.threshold(x, 0.0, -1.0),
+    "residual": lambda x: x + torch.tanh(x),
+    "silu": nn.functional.silu,
+    "elu": nn.functional.elu,
+    "hardtanh": nn.functional.hardtanh,
+    "product": lambda x: x * x.abs(),
+    "sum of magnitudes": lambda x: x + x.roll(1, 1).abs(),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("rule", RULES)
+def test_another_activation_keeps_its_derivative(other: str, rule: str) -> None:
+    class First(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            net = BY_NAME["mlp"].model()
+            self.layers = nn.ModuleList([net[0], net[2], net[4]])
+            self.other = OTHERS[other]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers[2](self.other(self.layers[1](torch.relu(self.layers[0](x)))))
+
+    net, x = First(), 4 * BY_NAME["mlp"].tensor(8)
+    before = net.layers[0](x)
+    between = torch.relu(before).detach().requires_grad_()
+    net.layers[2](net.other(net.layers[1](between)))[:, 0].sum().backward()
+    passed = between.grad.clamp(min=0) * ((before > 0) if rule == "guided" else 1)
+    seen = ar.adapt(net).gradient(x, torch.zeros(8, dtype=torch.int64), relu=rule)
+    torch.testing.assert_close(seen, (passed @ net.layers[0].weight).detach())
+
+
+def test_a_relu_of_weights_is_none_of_the_network() -> None:
+    class Positive(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(nn.functional.linear(x, self.weight.relu(), self.bias))
+
+    with pytest.raises(ModelError, match="at least one ReLU"):
+        ar.adapt(Positive(6, 4)).gradient(torch.ones(2, 6), torch.tensor([0, 1]), relu="guided")
 
 
 @pytest.mark.parametrize("rule", RULES)

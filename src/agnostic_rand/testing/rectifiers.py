@@ -27,12 +27,14 @@ RELU_FORMS: dict[str, float] = {
     "where with an array of zeros": np.inf,
     "where not, with zeros first": np.inf,
     "times its mask": np.inf,
+    "negative entries set to zero": np.inf,
     "threshold": np.inf,
     "half of the sum with its magnitude": np.inf,
     "relu6": 6.0,
     "clip from 0 to 6": 6.0,
     "minimum of a relu with 6": 6.0,
     "relu of a minimum with 6": 6.0,
+    "minimum of a relu with 4": 4.0,
 }
 """By name, the value at which the form stops to rise: infinity for a ReLU, 6 for a ReLU6."""
 
