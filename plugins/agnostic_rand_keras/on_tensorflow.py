@@ -23,10 +23,11 @@ from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
-from agnostic_rand_keras.relu_on_tensorflow import ReluOverride
+from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_strangers
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
+from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
 
 
 class TensorFlowRuntime:
@@ -196,10 +197,11 @@ class _TracedFunctions:
                 selected = _selected(outputs, targets)
             gradient = tape.gradient(selected, inputs)
         else:
-            override = ReluOverride(self._forward.model, relu)
-            with override.active():
-                outputs = self._forward(inputs, values)
-            gradient = override.gradient(_selected(outputs, targets), outputs, inputs)
+            with plain_leaks(self._forward.model, relu):
+                called = in_the_open(lambda: self._forward(inputs, values))
+            ruled = RuledGraph(relu, repr(self._forward.model.name), inputs, called)
+            outputs = ruled.outputs
+            gradient = ruled.gradient(_selected(outputs, targets))
         if gradient is None:
             raise no_gradient(self._forward.model)
         return outputs, tf.convert_to_tensor(gradient)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from agnostic_rand.adapters import HostArray, ReluRule
 from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_tensorflow.calling import Call
-from agnostic_rand_tensorflow.relu import ReluOverride
+from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
 from agnostic_rand_tensorflow.tracing import Known, Trace, kept, trace
 
 _HALF = (tf.float16, tf.bfloat16)
@@ -72,11 +72,7 @@ class Functions:
             targets: Indices `(n,)` or weights `(n, classes)`.
             at: A tensor of the same graph.
         """
-        weights = targets
-        if targets.shape.rank == 1:
-            weights = tf.one_hot(targets, tf.shape(outputs)[1], dtype=outputs.dtype)
-        # Not a tape: it would not look at the gradients that a graph overrides.
-        (gradient,) = tf.gradients(outputs, [at], grad_ys=[tf.cast(weights, outputs.dtype)])
+        (gradient,) = tf.gradients(outputs, [at], grad_ys=_weights(outputs, targets))
         return None if gradient is None else full_precision(tf.convert_to_tensor(gradient))
 
     def eager_call(self, inputs: HostArray) -> Callable[[], tf.Tensor]:
@@ -110,24 +106,18 @@ class Functions:
         return made
 
     def _relu_trace(self, rule: ReluRule, inputs: HostArray, targets: HostArray) -> Trace:
-        override = ReluOverride(rule, self._name)
-
         def body(x: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            with override.active():
-                outputs = self.outputs(x)
-            gradient = self._input_gradient(outputs, chosen, x)
-            override.check(x, outputs)
-            return outputs, gradient
+            ruled = RuledGraph(rule, self._name, x, in_the_open(lambda: self.outputs(x)))
+            gradient = ruled.gradient(ruled.outputs, _weights(ruled.outputs, chosen))
+            return ruled.outputs, full_precision(tf.convert_to_tensor(self._connected(gradient)))
 
-        with override.inlining():
-            return self._new_trace(rule, body, inputs, targets)
+        return self._new_trace(rule, body, inputs, targets)
 
     def _outputs_and_gradient(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         outputs = self.outputs(inputs)
-        return outputs, self._input_gradient(outputs, targets, inputs)
+        return outputs, self._connected(self.derivative(outputs, targets, inputs))
 
-    def _input_gradient(self, outputs: tf.Tensor, targets: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-        gradient = self.derivative(outputs, targets, inputs)
+    def _connected(self, gradient: tf.Tensor | None) -> tf.Tensor:
         if gradient is None:
             raise ModelError(
                 f"the output of {self._name}",
@@ -140,6 +130,13 @@ class Functions:
 
 def _key(name: str, arrays: Sequence[HostArray]) -> tuple[object, ...]:
     return (name, *((array.shape[1:], array.dtype.str) for array in arrays))
+
+
+def _weights(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """What the outputs count in their sum, of indices `(n,)` or as it is."""
+    indices = targets.shape.rank == 1
+    chosen = tf.one_hot(targets, tf.shape(outputs)[1], dtype=outputs.dtype) if indices else targets
+    return tf.cast(chosen, outputs.dtype)
 
 
 def full_precision(tensor: tf.Tensor) -> tf.Tensor:

@@ -18,19 +18,37 @@ class Operation:
         inputs: The operations that make its inputs.
         attributes: As in `tf.compat.v1.NodeDef.attr`.
         variable: The variable whose handle this is, or `None`.
+        name: Its name in its graph.
+        places: Which output of each of the inputs is taken: `"0"` in a graph, `"output:0"` in a function.
+        within: The names of the calls, branches and loops in whose bodies it is, from the outermost.
+        carried: Whether it stands for a value that changes from round to round of a loop.
     """
 
     type: str
     inputs: tuple[Operation, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     variable: tf.Variable | None = None
+    name: str = ""
+    places: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
+    carried: bool = False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The tensors that it takes."""
+        return tuple(zip(self.inputs, self.places, strict=True))
+
+
+Source: TypeAlias = tuple[Operation, str]
+"""A tensor: the operation that makes it, and which of that operation's outputs it is."""
 
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _LOOPS = ("While", "StatelessWhile")
 
-_Made: TypeAlias = dict[str, tuple[Operation, ...]]
+# By node, what makes its outputs: one operation all of them, or for a call each its own.
+_Made: TypeAlias = dict[str, Operation | tuple[Source, ...]]
 
 
 @dataclass(frozen=True)
@@ -53,26 +71,38 @@ def flattened(function: Any, variables: Mapping[int, tf.Variable]) -> FlatGraph:
         function: The concrete function.
         variables: By the `id` of its handle, each variable that may be captured.
     """
-    graph = function.graph.as_graph_def()
     captured = list(function.captured_inputs)
     placeholders = [tensor.op.name for tensor in function.inputs[len(function.inputs) - len(captured) :]]
-    handles: _Made = {
-        name: (Operation("Variable", variable=variables[id(handle)]),)
+    handles = {
+        name: Operation("Variable", variable=variables[id(handle)])
         for name, handle in zip(placeholders, captured, strict=True)
         if id(handle) in variables
     }
-    inliner = _Inliner({body.signature.name: body for body in graph.library.function})
-    made = inliner.run(graph.node, handles)
-    return FlatGraph(tuple(inliner.operations), tuple(_resolved(made, tensor.name) for tensor in function.outputs))
+    return inlined(function.graph, handles, [tensor.name for tensor in function.outputs])
+
+
+def inlined(graph: tf.Graph, captured: Mapping[str, Operation], outputs: Sequence[str]) -> FlatGraph:
+    """The same of a graph that may still grow.
+
+    Args:
+        graph: The graph.
+        captured: By the name of a placeholder, what stands for it.
+        outputs: The names of the tensors that are its outputs.
+    """
+    definition = graph.as_graph_def()
+    inliner = _Inliner({body.signature.name: body for body in definition.library.function})
+    made = inliner.run(definition.node, dict(captured))
+    return FlatGraph(tuple(inliner.operations), tuple(_resolved(made, name)[0] for name in outputs))
 
 
 class _Inliner:
     def __init__(self, bodies: Mapping[str, Any]) -> None:
         self._bodies = bodies
+        self._within: tuple[str, ...] = ()
         self.operations: list[Operation] = []
 
     def run(self, nodes: Iterable[Any], arguments: _Made) -> _Made:
-        """By node, the operations that make its outputs; one for all outputs but for calls."""
+        """What makes the outputs of each node."""
         waiting = {node.name: node for node in nodes}
         made = dict(arguments)
         for node in list(waiting.values()):
@@ -89,15 +119,25 @@ class _Inliner:
             if producer not in made:
                 self._make(waiting[producer], waiting, made)
         inputs = tuple(_resolved(made, name) for name in data)
+        outer, self._within = self._within, (*self._within, node.name)
         called = self._called(node, inputs)
-        made[node.name] = self._plain(node, inputs) if called is None else called
+        self._within = outer
+        made[node.name] = self._added(node.op, inputs, node) if called is None else called
 
-    def _plain(self, node: Any, inputs: tuple[Operation, ...]) -> tuple[Operation, ...]:
-        operation = Operation(node.op, inputs, node.attr)
+    def _added(self, kind: str, inputs: Sequence[Source], node: Any, *, carried: bool = False) -> Operation:
+        operation = Operation(
+            kind,
+            tuple(made for made, _ in inputs),
+            {} if carried else node.attr,
+            name=node.name,
+            places=tuple(place for _, place in inputs),
+            within=self._within,
+            carried=carried,
+        )
         self.operations.append(operation)
-        return (operation,)
+        return operation
 
-    def _called(self, node: Any, inputs: tuple[Operation, ...]) -> tuple[Operation, ...] | None:
+    def _called(self, node: Any, inputs: tuple[Source, ...]) -> tuple[Source, ...] | None:
         """The outputs of the function that the node calls; `None` for other nodes."""
         if node.op in _CALLS:
             return self._body(node.attr["f"].func.name, inputs)
@@ -108,11 +148,17 @@ class _Inliner:
             outputs = [self._body(branch.name, inputs[1:]) for branch in branches]
             return outputs[0]
         if node.op in _LOOPS:
-            self._body(node.attr["cond"].func.name, inputs)
-            return self._body(node.attr["body"].func.name, inputs)
+            given = tuple(
+                source
+                if source[0].variable is not None
+                else (self._added("Identity", (source, *inputs), node, carried=True), "0")
+                for source in inputs
+            )
+            self._body(node.attr["cond"].func.name, given)
+            return self._body(node.attr["body"].func.name, given)
         return self._body(node.op, inputs) if node.op in self._bodies else None
 
-    def _body(self, name: str, inputs: Sequence[Operation]) -> tuple[Operation, ...]:
+    def _body(self, name: str, inputs: Sequence[Source]) -> tuple[Source, ...]:
         body = self._bodies[name]
         arguments: _Made = {
             argument.name: (given,) for argument, given in zip(body.signature.input_arg, inputs, strict=True)
@@ -121,8 +167,10 @@ class _Inliner:
         return tuple(_resolved(made, body.ret[output.name]) for output in body.signature.output_arg)
 
 
-def _resolved(made: _Made, name: str) -> Operation:
-    """The operation behind `node:0` in a graph, `node:output:0` or an argument's name in a function."""
-    node, *rest = name.split(":")
+def _resolved(made: _Made, name: str) -> Source:
+    """The tensor `node:0` of a graph, `node:output:0` or an argument's name of a function."""
+    node, _, place = name.partition(":")
     outputs = made[node]
-    return outputs[int(rest[-1])] if rest and len(outputs) > 1 else outputs[0]
+    if isinstance(outputs, Operation):
+        return outputs, place or "0"
+    return outputs[int(place.rpartition(":")[2] or 0)] if len(outputs) > 1 else outputs[0]

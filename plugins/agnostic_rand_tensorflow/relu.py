@@ -1,146 +1,178 @@
-"""Backward passes through ReLU by other rules, whether it is a layer, a function or a method."""
+"""Backward passes through ReLU by other rules, in a graph that is being traced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
 from agnostic_rand.adapters import ReluRule
 from agnostic_rand.errors import ModelError
+from agnostic_rand_tensorflow.graph import Operation, inlined
+from agnostic_rand_tensorflow.rectifiers import Rectifier, rectifiers
 
 _RULES: tuple[ReluRule, ...] = ("guided", "deconv")
-_TYPES = ("Relu", "Relu6", "Maximum")
-_MARK = "_gradient_op_type"
-
-# TensorFlow keeps what is registered as a gradient for ever, so that it is one function for all runs:
-# this tells it the operations that the present one has met.
-_passed: ContextVar[set[str] | None] = ContextVar("passed", default=None)
+# Code that has a gradient and that no graph shows.
+_OPAQUE = ("EagerPyFunc", "XlaCallModule")
 
 
-class ReluOverride:
-    """Gives each ReLU of one trace the rule's backward pass.
+def in_the_open(call: Callable[[], tf.Tensor]) -> tf.Tensor:
+    """What the call returns; the functions that it calls are traced anew into its graph, where that is possible."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return call()
+    except tf.errors.OperatorNotAllowedInGraphError:
+        # Python's `if` and `for` over tensors, which only a function of its own may hold.
+        tf.config.run_functions_eagerly(before)
+        return call()
+    finally:
+        tf.config.run_functions_eagerly(before)
 
-    A ReLU is one by TensorFlow's name, or a `maximum(x, 0)`. One that is written in other ways, such as
-    `where(x > 0, x, 0)`, keeps its derivative.
+
+class RuledGraph:
+    """The graph from inputs to outputs, in which each ReLU gets the rule's backward pass.
+
+    What takes a rectified tensor takes instead an identity of it, whose gradient is the rule's.
 
     Args:
         rule: `"guided"` lets only positive gradients pass, where the input was positive
             (Springenberg et al. 2015); `"deconv"` lets positive gradients pass wherever the input
             was (Zeiler & Fergus 2014).
         model: The model's name in errors.
+        inputs: The tensor that the gradient is taken with respect to.
+        outputs: The outputs of the model.
+
+    Raises:
+        ModelError: A ReLU is out of reach.
     """
 
-    def __init__(self, rule: ReluRule, model: str) -> None:
+    def __init__(self, rule: ReluRule, model: str, inputs: tf.Tensor, outputs: tf.Tensor) -> None:
         self._rule = rule
         self._model = model
-        self._passed: set[str] = set()
-        self._names = {kind: _name(rule, kind) for kind in _TYPES}
+        self._inputs = inputs
+        # By the name of the rectified tensor.
+        self._ruled: dict[str, tf.Tensor] = {}
+        operations = inlined(inputs.graph, _constants(inputs.graph), ()).operations
+        depending = _depending(operations, inputs.op.name)
+        for operation in operations:
+            if operation in depending and (operation.type in _OPAQUE or _calls(operation)):
+                raise self._out_of_reach(operation, "whose inside no graph shows")
+        for found in rectifiers(operations):
+            if found.operation in depending:
+                self._reroute(found)
+        self.outputs = self._ruled.get(outputs.name, outputs)
 
-    def active(self) -> AbstractContextManager[None]:
-        """Operations that are added to the graph meanwhile follow the rule."""
-        self._passed.clear()
-        graph = tf.compat.v1.get_default_graph()
-        context: AbstractContextManager[None] = graph.gradient_override_map(self._names)
-        return context
-
-    @contextmanager
-    def inlining(self) -> Iterator[None]:
-        """Functions of the model that are called meanwhile are traced anew, into the caller's graph."""
-        before = tf.config.functions_run_eagerly()
-        token = _passed.set(self._passed)
-        tf.config.run_functions_eagerly(True)
-        try:
-            yield
-        finally:
-            tf.config.run_functions_eagerly(before)
-            _passed.reset(token)
-
-    def check(self, inputs: tf.Tensor, outputs: tf.Tensor) -> None:
-        """Make sure that the gradient went through the rule, and through no other ReLU.
+    def gradient(self, outputs: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor | None:
+        """The gradient of a tensor that was made of the outputs; `None` where there is none.
 
         Raises:
-            ModelError: No ReLU was met, or one that is out of reach.
+            ModelError: It goes through no ReLU, or through one that has a gradient of its own.
         """
-        graph = outputs.graph
-        bodies = [node for body in graph.as_graph_def().library.function for node in body.node_def]
-        hidden = any(node.op in ("Relu", "Relu6") and not self._is_marked(node) for node in bodies)
-        unmet = [op for op in _between(graph, inputs, outputs) if op.type in ("Relu", "Relu6")]
-        if hidden or any(op.name not in self._passed for op in unmet):
-            raise ModelError(
-                f"relu={self._rule!r} on {self._model}",
-                expected="ReLUs whose gradient can be changed",
-                received="a ReLU inside a function that is traced already (a SavedModel, a loop or a branch) "
-                "or that has a gradient of its own",
-                fix="Use Gradient(), or build the model from its code and load the weights into it.",
-            )
-        if not self._passed:
+        met = self._met()
+        # Not a tape: it would not look at the gradients that a graph overrides.
+        gradient, *reached = tf.gradients(outputs, [self._inputs, *met], grad_ys=weights)
+        for ruled, signal in zip(met, reached, strict=True):
+            if signal is None:
+                raise self._out_of_reach(
+                    ruled.op.inputs[0].op, "in code with a gradient of its own (tf.custom_gradient)"
+                )
+        if not met:
             raise ModelError(
                 f"relu={self._rule!r} on {self._model}",
                 expected="at least one ReLU in the forward pass",
                 received="none (other activations)",
                 fix="Use Gradient(): without a ReLU this method is the plain gradient.",
             )
+        return gradient
 
-    def _is_marked(self, node: tf.compat.v1.NodeDef) -> bool:
-        return _MARK in node.attr and node.attr[_MARK].s.decode() in self._names.values()
+    def _reroute(self, found: Rectifier) -> None:
+        operation, (source, place) = found.operation, found.source
+        within = operation.within or source.within
+        if within:
+            raise self._out_of_reach(operation, f"inside {'/'.join(within)!r}")
+        if found.hidden:
+            raise self._out_of_reach(operation, "with a gradient of its own (tf.stop_gradient)")
+        graph = self._inputs.graph
+        rectified = graph.get_tensor_by_name(f"{operation.name}:0")
+        x = graph.get_tensor_by_name(f"{source.name}:{place}")
+        x = self._ruled.get(x.name, x)
+        if not x.dtype.is_floating:
+            return
+        users = rectified.consumers()
+        if not x.shape.is_compatible_with(rectified.shape):
+            x = tf.broadcast_to(x, tf.shape(rectified))
+        with graph.gradient_override_map({"IdentityN": _name(self._rule)}):
+            ruled, *_ = tf.raw_ops.IdentityN(input=[rectified, x, tf.constant(found.top, x.dtype)])
+        for user in users:
+            for i, given in enumerate(user.inputs):
+                if given is rectified:
+                    user._update_input(i, ruled)
+        self._ruled[rectified.name] = ruled
+
+    def _met(self) -> list[tf.Tensor]:
+        """What stands for rectified tensors that a gradient of the outputs could go through."""
+        ruled = {tensor.op: tensor for tensor in self._ruled.values()}
+        seen, waiting = set(), [self.outputs]
+        while waiting:
+            tensor = waiting.pop()
+            differentiable = tensor.dtype.is_floating or tensor.dtype == tf.variant
+            if differentiable and tensor.op not in seen and tensor.op.type != "StopGradient":
+                seen.add(tensor.op)
+                waiting.extend(tensor.op.inputs[1:2] if tensor.op in ruled else tensor.op.inputs)
+        return [tensor for op, tensor in ruled.items() if op in seen]
+
+    def _out_of_reach(self, operation: Operation | tf.Operation, where: str) -> ModelError:
+        return ModelError(
+            f"relu={self._rule!r} on {self._model}",
+            expected="ReLUs whose gradient can be changed",
+            received=f"the operation {operation.type} {operation.name!r} {where}, where no rule reaches it",
+            fix="Use Gradient(), or write that part of the model in the open (a recurrent layer: unroll=True; "
+            "a SavedModel: build it from its code and load the weights into it).",
+        )
 
 
-def _name(rule: ReluRule, kind: str) -> str:
-    return f"AgnosticRand.{rule}.{kind}"
+def _constants(graph: Any) -> dict[str, Operation]:
+    """By placeholder, the arrays of one number that the graph captured."""
+    constants = {}
+    for tensor, placeholder in graph.captures:
+        value = tensor.numpy().ravel() if hasattr(tensor, "numpy") and tensor.dtype.is_floating else None
+        if value is not None and value.size and (value == value[0]).all():
+            number = tf.compat.v1.AttrValue(tensor=tf.make_tensor_proto(value[0]))
+            constants[placeholder.op.name] = Operation("Const", attributes={"value": number})
+    return constants
 
 
-def _relu(rule: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-    _note(op)
-    positive = tf.nn.relu(gradient)
-    if rule == "deconv":
-        return positive
-    return tf.raw_ops.ReluGrad(gradients=positive, features=op.outputs[0])
+def _depending(operations: Sequence[Operation], name: str) -> set[Operation]:
+    """What the placeholder of that name has an effect on, but for what stops the gradient."""
+    found: set[Operation] = set()
+    for operation in operations:
+        given = operation.name == name and not operation.within
+        if given or (operation.type != "StopGradient" and not found.isdisjoint(operation.inputs)):
+            found.add(operation)
+    return found
 
 
-def _relu6(_: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-    _note(op)
-    return tf.raw_ops.Relu6Grad(gradients=tf.nn.relu(gradient), features=op.outputs[0])
+def _calls(operation: Operation) -> bool:
+    return any(value.HasField("func") or value.list.func for value in operation.attributes.values())
 
 
-def _maximum(rule: ReluRule, op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-    """`maximum(x, 0)` is a ReLU; another maximum, and that of a clipped value, keeps its gradient."""
-    for place, other in ((0, 1), (1, 0)):
-        x, zero = op.inputs[place], tf.get_static_value(op.inputs[other])
-        if zero is not None and not zero.any() and x.shape.rank and x.op.type != "Minimum":
-            passed = _relu(rule, op, gradient)
-            return (passed, None) if place == 0 else (None, passed)
-    a, b = tf.identity(op.inputs[0]), tf.identity(op.inputs[1])
-    plain: tuple[tf.Tensor, tf.Tensor] = tuple(tf.gradients(tf.maximum(a, b), [a, b], grad_ys=gradient))
-    return plain
+def _name(rule: ReluRule) -> str:
+    return f"AgnosticRand.{rule}"
 
 
-def _note(op: tf.Operation) -> None:
-    met = _passed.get()
-    if met is not None:
-        met.add(op.name)
+def _through(rule: ReluRule, op: tf.Operation, gradient: Any, *_: Any) -> list[tf.Tensor | None]:
+    rectified, x, top = op.inputs
+    passing = tf.nn.relu(tf.convert_to_tensor(gradient))
+    if rule == "guided":
+        passing = tf.raw_ops.ReluGrad(gradients=passing, features=rectified)
+        if math.isfinite(tf.get_static_value(top)):
+            passing = tf.where(rectified < tf.cast(top, rectified.dtype), passing, tf.zeros_like(passing))
+    return [None, tf.cast(passing, x.dtype), None]
 
 
 for _rule in _RULES:
-    for _kind, _function in zip(_TYPES, (_relu, _relu6, _maximum), strict=True):
-        tf.RegisterGradient(_name(_rule, _kind))(partial(_function, _rule))
-
-
-def _between(graph: tf.Graph, inputs: tf.Tensor, outputs: tf.Tensor) -> list[tf.Operation]:
-    """The operations through which a gradient could flow from the outputs to the inputs."""
-    reached = {inputs.op.name}
-    for op in graph.get_operations():
-        floating = any(tensor.dtype.is_floating for tensor in op.outputs)
-        if floating and op.type != "StopGradient" and any(tensor.op.name in reached for tensor in op.inputs):
-            reached.add(op.name)
-    needed: set[str] = set()
-    waiting = [outputs.op]
-    while waiting:
-        op = waiting.pop()
-        if op.name in reached and op.name not in needed:
-            needed.add(op.name)
-            waiting.extend(tensor.op for tensor in op.inputs)
-    return [op for op in graph.get_operations() if op.name in needed]
+    tf.RegisterGradient(_name(_rule))(partial(_through, _rule))

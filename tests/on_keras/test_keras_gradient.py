@@ -187,15 +187,6 @@ def test_an_unrolled_recurrent_layer_follows_the_rule(rule):
     expect_torch(adapter, network, x, rule)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function is TensorFlow's")
-def test_a_relu_inside_a_function_of_tensorflow_is_refused():
-    import tensorflow as tf
-
-    function = tf.function(lambda x: tf.nn.relu(x) * 2)
-    with pytest.raises(ModelError, match=r"a tf.function that the model calls"):
-        guided(one_rectifier(rectified(lambda x: OwnCode(function)(x))), ROWS)
-
-
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch.jit is torch's")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_relu_inside_scripted_code_is_interpreted_or_refused():

@@ -161,17 +161,32 @@ def test_a_relu_with_a_gradient_of_its_own_is_refused(kind: str, rectified: bool
 
 
 @on_tensorflow
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", ["maximum", "maximum from the left", "relu6"])
-def test_a_relu_in_a_traced_function_is_refused(kind: str) -> None:
+def test_a_relu_in_a_traced_function_follows_the_rule(kind: str, rule: str) -> None:
     import tensorflow as tf
 
     forms = {
-        "maximum": lambda x: tf.maximum(x, 0.0),
-        "maximum from the left": lambda x: tf.maximum(0.0, x),
-        "relu6": tf.nn.relu6,
+        "maximum": (lambda x: tf.maximum(x, 0.0), INFINITY),
+        "maximum from the left": (lambda x: tf.maximum(0.0, x), INFINITY),
+        "relu6": (tf.nn.relu6, 6.0),
     }
-    with pytest.raises(ModelError, match=r"a tf.function that the model calls"):
-        gradient(network(Written(tf.function(forms[kind]))), "guided")
+    function, top = forms[kind]
+    traced = tf.function(function)
+    # It was called before, with a gradient of its own.
+    traced(tf.constant(ROWS))
+    model = network(Written(traced))
+    due = reference(model, rule, torch_rules.rectifier(rule, top))
+    np.testing.assert_allclose(gradient(model, rule), due, atol=2e-5 * np.abs(due).max())
+
+
+@on_tensorflow
+def test_a_relu_in_a_branch_of_a_traced_function_is_refused() -> None:
+    import tensorflow as tf
+
+    branched = tf.function(lambda x: tf.nn.relu(x) if tf.reduce_sum(x) > 0 else x)
+    with pytest.raises(ModelError, match=r"Relu 'cond/Relu' inside .*PartitionedCall.*where no rule reaches it"):
+        gradient(network(Written(branched)), "guided")
 
 
 @on_tensorflow

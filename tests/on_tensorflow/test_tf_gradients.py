@@ -150,16 +150,6 @@ def last(function: Callable[[tf.Tensor], tf.Tensor]) -> ModelAdapter:
     return ar.adapt(Last(function), example_inputs=X[:1])
 
 
-@pytest.mark.parametrize("rule", ["guided", "deconv"])
-def test_relu6_passes_positive_gradients_inside_its_range(rule: Any) -> None:
-    adapter = last(lambda x: tf.nn.relu6(4 * x))
-    signal = Dense(1, 6, 3).kernel.numpy().T[TARGETS]
-    inside = (4 * X > 0) & (4 * X < 6)
-    assert (~inside & (X > 0)).any()
-    due = 4 * np.where(inside, np.maximum(signal, 0), 0)
-    assert np.allclose(adapter.gradient(X, TARGETS, relu=rule), due)
-
-
 def test_another_maximum_keeps_its_gradient() -> None:
     adapter = last(lambda x: tf.nn.relu(x) + tf.maximum(x, -x) + tf.maximum(x, 0.5) + tf.clip_by_value(x, 0.0, 1.0))
     signal = Dense(1, 6, 3).kernel.numpy().T[TARGETS]
@@ -176,22 +166,53 @@ def squared_backwards(x: tf.Tensor) -> tf.Tensor:
     return relu(x)
 
 
-HIDDEN: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "a branch": lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.relu(x), lambda: x),
-    "a loop": lambda x: tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, tf.nn.relu(y)), (0, x))[1],
-    "a gradient of its own": squared_backwards,
-    "a recomputed block": lambda x: tf.recompute_grad(tf.nn.relu)(x),
-    "a concrete function": tf.function(tf.nn.relu).get_concrete_function(tf.TensorSpec((None, 6), tf.float32)),
+def carried(x: tf.Tensor) -> tf.Tensor:
+    """A loop that rectifies what its last round made, at first a constant."""
+    rounds = tf.TensorShape([]), tf.TensorShape([None, 6])
+    body, start = (lambda i, y: (i + 1, tf.maximum(y, 0.0) + x)), (0, tf.zeros((1, 6)))
+    return tf.while_loop(lambda i, _: i < 2, body, start, shape_invariants=rounds)[1]
+
+
+def half_sum(x: tf.Tensor) -> tf.Tensor:
+    return (x + tf.abs(x)) / 2
+
+
+BRANCHED = tf.function(lambda x: half_sum(x) if tf.reduce_sum(x) > 0 else x)
+HIDDEN: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]] = {
+    "a branch": (lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: x, lambda: tf.nn.relu(x)), "Relu 'cond/Relu'"),
+    "a choice": (
+        lambda x: tf.switch_case(tf.constant(0), [lambda: x, lambda: half_sum(x)]),
+        "RealDiv 'switch_case",
+    ),
+    "a loop": (
+        lambda x: tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, tf.nn.relu(y)), (0, x))[1],
+        "Relu 'while/Relu' inside 'while'",
+    ),
+    "a loop that carries it": (carried, "Maximum 'while/Maximum'"),
+    "a map": (lambda x: tf.map_fn(half_sum, x), "RealDiv 'map/while/truediv'"),
+    "a gradient of its own": (squared_backwards, r"Relu 'Relu' .* \(tf.custom_gradient\)"),
+    "a recomputed block": (lambda x: tf.recompute_grad(half_sum)(x), r"RealDiv .* \(tf.custom_gradient\)"),
+    "a gradient that passes it by": (
+        lambda x: x + tf.stop_gradient(tf.nn.relu(x) - x),
+        r"AddV2 .* \(tf.stop_gradient\)",
+    ),
+    "a concrete function": (
+        tf.function(half_sum).get_concrete_function(tf.TensorSpec((None, 6), tf.float32)),
+        "RealDiv 'truediv' inside 'PartitionedCall'",
+    ),
+    "a function with a branch": (lambda x: BRANCHED(x), "RealDiv 'cond/truediv' inside 'PartitionedCall/cond'"),
+    "Python": (lambda x: tf.ensure_shape(tf.py_function(tf.nn.relu, [x], x.dtype), x.shape), "EagerPyFunc"),
 }
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_a_relu_out_of_reach_is_an_error_and_never_a_plain_gradient(hidden: str) -> None:
+    function, operation = HIDDEN[hidden]
     # The reachable ReLU beside it must not hide the other.
-    adapter = last(lambda x: HIDDEN[hidden](x) + tf.nn.relu(x))
+    adapter = last(lambda x: function(x) + tf.nn.relu(2 * x))
     assert np.isfinite(adapter.gradient(X, TARGETS)).all()
     for rule in ("guided", "deconv"):
-        with pytest.raises(ModelError, match="whose gradient can be changed"):
+        with pytest.raises(ModelError, match=f"whose gradient can be changed.*{operation}"):
             adapter.gradient(X, TARGETS, relu=rule)
 
 

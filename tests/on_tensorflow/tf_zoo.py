@@ -20,6 +20,7 @@ from tf_nets import (
     normal,
     positive,
 )
+from tf_relu_forms import rectified_forms
 
 from agnostic_rand.testing import Case, Facts, Native
 from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
@@ -77,7 +78,12 @@ def module_cases() -> list[Case]:
             inputs(3, 2),
             labels,
             facts=Facts(
-                order=order, parameter_count=118, dense_relu=True, times=times, axes={"head/kernel": DENSE}
+                order=order,
+                parameter_count=118,
+                dense_relu=True,
+                times=times,
+                axes={"head/kernel": DENSE},
+                rectified=rectified_forms(),
             ),
             native=NATIVE,
         ),

@@ -30,6 +30,7 @@ RELU_FORMS: dict[str, float] = {
     "negative entries set to zero": np.inf,
     "threshold": np.inf,
     "half of the sum with its magnitude": np.inf,
+    "minus its negative part": np.inf,
     "relu6": 6.0,
     "clip from 0 to 6": 6.0,
     "minimum of a relu with 6": 6.0,
