@@ -33,6 +33,7 @@ RELU_FORMS: dict[str, float] = {
     "clip from 0 to 6": 6.0,
     "minimum of a relu with 6": 6.0,
     "relu of a minimum with 6": 6.0,
+    "minimum of a relu with 4": 4.0,
 }
 """By name, the value at which the form stops to rise: infinity for a ReLU, 6 for a ReLU6."""
 
