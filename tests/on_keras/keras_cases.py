@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import initializers, layers, ops
+from keras_relu_forms import rectified_forms
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.testing import Case, Facts, Native
@@ -224,7 +225,13 @@ def _cases() -> list[Case]:
             mlp(),
             _inputs(3, 2),
             np.array([2, 0, 1, 1, 0, 2, 2, 1]),
-            facts=Facts(order=("first", "second", "third"), parameter_count=118, dense_relu=True, times=times),
+            facts=Facts(
+                order=("first", "second", "third"),
+                parameter_count=118,
+                dense_relu=True,
+                times=times,
+                rectified=rectified_forms(),
+            ),
             native=NATIVE,
         ),
         Case(
