@@ -128,6 +128,8 @@ class Rectifiers:
         if maker is None or maker.name != "sub":
             return False
         start, threshold = map(self._values.first, maker.inputs)
+        if isinstance(start, core.Literal):
+            return False
         sums = [n for n in self._behind([threshold], start) if n != start and self._is_sum(n)]
         return any(start in self._behind(self._values.makers[n].inputs, start) for n in sums)
 
