@@ -1,212 +1,168 @@
 """Which steps of a program are ReLUs.
 
-A ReLU is a function of its own derivative that computes `max(x, 0)` (`jax.nn.relu`, `relu6`), or,
-where `x` depends on the data: `max(x, 0)`, `clip(x, 0)`, `where(x > 0, x, 0)` or `x * (x > 0)`. Cut
-off at 6 it is one too, and cut off elsewhere none, as `clip(x, 0, 1)` of an image. The floor that
-normalization layers put under a variance, `max(variance, 0)` whose square root is taken, is none.
+A step is one if what it makes is `max(x, 0)` or `min(max(x, 0), 6)` of an earlier value that depends on
+the data, however many elementwise steps lie between. Cut off elsewhere it is none, as `clip(x, 0, 1)`
+of an image, unless `jax.nn.relu` is a part of it. Nor are the floor that normalization layers put under a
+variance, `max(variance, 0)` whose square root is taken, the distance to the threshold of a sparsemax, and
+what other activations are made of. Masks that are made in another shape or order are not followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from agnostic_rand_jax.forms import Known, Values, is_floating
+from agnostic_rand_jax.loops import LOOPS
 from agnostic_rand_jax.program import Atom, Program, Step, bodies
 
-CUSTOM_RULES = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
-
-# Steps that carry a value on without changing what it is.
-_CARRIES = frozenset(
-    {"convert_element_type", "broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy", "copy_p"}
+# Functions of JAX that are built of a ReLU or a maximum with zero, and are another activation.
+_OTHER_ACTIVATIONS = frozenset(
+    {"celu", "hard_sigmoid", "hard_silu", "hard_swish", "logaddexp", "logaddexp2", "softplus"}
 )
-# What the body of a ReLU with a derivative of its own may be made of.
-_OF_RELU = _CARRIES | {"max", "min", "clamp", "select_n", "gt", "ge", "lt", "le", "mul"}
-# jax.nn functions that are built of a ReLU and are another activation.
-_OTHER_ACTIVATIONS = frozenset({"celu", "hard_sigmoid", "hard_silu", "hard_swish"})
-# Where a ReLU6 stops to rise.
-_CAP = 6.0
-_TOPS = (_CAP, np.inf)
-_ABOVE = frozenset({"gt", "ge"})
-_BELOW = frozenset({"lt", "le"})
+_TOPS = (6.0, np.inf)
+_SHIFTS = frozenset({"convert_element_type", "broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy"})
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a program's arguments.
+class Rectifier:
+    """A step that is a ReLU.
 
     Args:
-        data: Those that depend on the model's inputs.
-        numbers: Those that are the same number everywhere.
+        source: The number of the value that is rectified.
+        top: Where it stops to rise; infinity where it does not.
     """
 
-    data: frozenset[int]
-    numbers: Mapping[int, float] = field(default_factory=dict)
+    source: int
+    top: float
 
 
-Inside: TypeAlias = Callable[[Step, Program], Known]
+class Rectifiers:
+    """The ReLUs of a program.
 
+    Args:
+        program: The program; bodies of loops are programs of their own.
+        known: What is known of its arguments.
 
-def rectifiers(program: Program, known: Known) -> tuple[dict[int, int], Inside]:
-    """The ReLUs among the steps, and what is known of the arguments of their bodies.
-
-    A ReLU is given by its position, and by that of the rectified value among its inputs.
+    Attributes:
+        found: By position of the step.
+        hidden: Of steps to which no other backward pass can be given, what they are.
+        inside: As `Values.inside`.
     """
-    view = _View(program, known)
-    found = {}
-    for position, step in enumerate(program.steps):
-        operand = view.rectified(step)
-        if operand is not None:
-            found[position] = operand
-    return found, partial(_inside, view)
 
-
-def rectifies(step: Step) -> int | None:
-    """The position of what a function with a derivative of its own rectifies, if it is a ReLU."""
-    if step.name not in CUSTOM_RULES:
-        return None
-    inner = bodies(step)
-    operands = [i for i, atom in enumerate(step.inputs) if not isinstance(atom, core.Literal)]
-    if len(inner) != 1 or len(operands) != 1 or len(step.outputs) != 1:
-        return None
-    body = inner[0]
-    names = {part.name for part in body.steps}
-    found = names <= _OF_RELU and rectifiers(body, Known(frozenset(body.inputs)))[0]
-    return operands[0] if found else None
-
-
-class _View:
     def __init__(self, program: Program, known: Known) -> None:
-        self._makers = {number: step for step in program.steps for number in step.outputs}
-        self._users: dict[int, list[Step]] = {}
-        self.data = set(known.data)
-        self._numbers = dict(known.numbers)
-        for constant, value in program.constants.items():
-            self._note(constant, _number(value))
-        for step in program.steps:
-            for atom in step.inputs:
-                if not isinstance(atom, core.Literal):
-                    self._users.setdefault(atom, []).append(step)
-            if any(self.depends(atom) for atom in step.inputs):
-                self.data.update(step.outputs)
-            elif step.name in _CARRIES:
-                self._note(step.outputs[0], self.number(step.inputs[0]))
+        self._values = Values(program, known)
+        self.inside = self._values.inside
+        self.found: dict[int, Rectifier] = {}
+        self.hidden: list[str] = []
+        live = self._live(program)
+        for position, step in enumerate(program.steps):
+            if any(self._values.first(n) in live and self._values.depends(n) for n in step.outputs):
+                self._decide(position, step)
 
-    def depends(self, atom: Atom) -> bool:
-        return not isinstance(atom, core.Literal) and atom in self.data
+    def _live(self, program: Program) -> set[Atom]:
+        """The values through which a gradient passes from the outputs."""
+        live = {self._values.first(n) for n in program.outputs if not isinstance(n, core.Literal)}
+        for step in reversed(program.steps):
+            if step.name != "stop_gradient" and any(self._values.first(n) in live for n in step.outputs):
+                pairs = zip(step.inputs, step.equation.invars, strict=True)
+                live.update(
+                    self._values.first(n)
+                    for n, v in pairs
+                    if not isinstance(n, core.Literal) and is_floating(v.aval)
+                )
+        return live
 
-    def number(self, atom: Atom) -> float | None:
-        """The number that the value is everywhere."""
-        return _number(atom.val) if isinstance(atom, core.Literal) else self._numbers.get(atom)
+    def _decide(self, position: int, step: Step) -> None:
+        if {*step.scope, _function(step)} & _OTHER_ACTIVATIONS:
+            return
+        made, aval = self._values.first(step.outputs[0]), step.equation.outvars[0].aval
+        forms = self._values.forms.get(made, {}) if is_floating(aval) else {}
+        sources = [n for n, form in sorted(forms.items()) if n != made and form.top and self._is_like(n, aval)]
+        if self._is_clipped(made, sources):
+            return
+        exact = [n for n in sources if not forms[n].assumed and forms[n].passes]
+        if exact:
+            if not self._is_variance(made) and not any(self._is_projected(n) for n in exact):
+                self.found[position] = Rectifier(exact[0], forms[exact[0]].top or np.inf)
+        elif any(forms[n].assumed for n in sources):
+            self.hidden.append(f"{step.name!r} with a value of the model: a ReLU where that value is zero")
+        elif any(forms[n].passes is False for n in sources):
+            self.hidden.append(f"a ReLU to which 'stop_gradient' gives another gradient, made by {step.name!r}")
+        elif step.name not in LOOPS and any(_holds(body, self.inside(step, body)) for body in bodies(step)):
+            of = f" of {_function(step)!r}" if _function(step) else ""
+            self.hidden.append(f"a ReLU inside {step.name!r}{of}")
 
-    def rectified(self, step: Step) -> int | None:
-        """The position of what the step rectifies, if it is a ReLU."""
-        if _OTHER_ACTIVATIONS & set(step.scope):
-            return None
-        operand = rectifies(step)
-        if operand is not None:
-            return operand if self.depends(step.inputs[operand]) else None
-        operand = self._cut_off(step) if step.name == "min" else self._plain(step)
-        if operand is None or not self.depends(step.inputs[operand]) or not _is_floating(step):
-            return None
-        tops = [self._top(user) for user in self._users.get(step.outputs[0], [])]
-        wrong = self._is_variance(step.outputs[0]) or any(top not in (None, _CAP) for top in tops)
-        return None if wrong else operand
+    def _is_like(self, source: int, aval: Any) -> bool:
+        own = self._values.avals[source]
+        return own.shape == aval.shape and is_floating(own)
 
-    def _plain(self, step: Step) -> int | None:
-        """The position of what the step rectifies."""
-        match step.name:
-            case "max":
-                return next((1 - i for i in (0, 1) if self.number(step.inputs[i]) == 0), None)
-            case "clamp":
-                return 1 if self.number(step.inputs[0]) == 0 and self.number(step.inputs[2]) in _TOPS else None
-            case "select_n" if len(step.inputs) == 3:
-                return self._selected(step)
-            case "mul":
-                return next((i for i in (0, 1) if self._masks(step.inputs[1 - i], step.inputs[i])), None)
-        return None
-
-    def _top(self, step: Step) -> float | None:
-        """The number at which the step cuts its other operand off."""
-        numbers = [self.number(atom) for atom in step.inputs] if step.name == "min" else []
-        return next((number for number in numbers if number is not None), None)
-
-    def _cut_off(self, step: Step) -> int | None:
-        """The position of the ReLU's output that the step makes a ReLU6 of."""
-        makers = [self._maker(atom) for atom in step.inputs]
-        rectified = [i for i, maker in enumerate(makers) if maker is not None and self._plain(maker) is not None]
-        return rectified[0] if rectified and self._top(step) == _CAP else None
-
-    def _selected(self, step: Step) -> int | None:
-        predicate, otherwise, chosen = step.inputs
-        if self.number(otherwise) == 0 and self._is_test(predicate, chosen, _ABOVE, _BELOW):
-            return 2
-        if self.number(chosen) == 0 and self._is_test(predicate, otherwise, _BELOW, _ABOVE):
-            return 1
-        return None
-
-    def _masks(self, mask: Atom, value: Atom) -> bool:
-        maker = self._maker(mask)
-        converted = maker is not None and maker.name == "convert_element_type"
-        return converted and self._is_test(maker.inputs[0], value, _ABOVE, _BELOW)  # type: ignore[union-attr]
-
-    def _is_test(self, predicate: Atom, value: Atom, direct: frozenset[str], swapped: frozenset[str]) -> bool:
-        """Whether the predicate compares the value with zero: `value > 0`, or `0 < value`."""
-        maker = self._maker(predicate)
-        if maker is None or isinstance(value, core.Literal):
+    def _is_clipped(self, made: int, sources: Container[int]) -> bool:
+        """Whether it is, or becomes, a ReLU of the same value that is cut off elsewhere than at 6."""
+        forms = [form for n, form in self._values.forms.get(made, {}).items() if n in sources and form.top]
+        if any(form.called for form in forms):
             return False
-        if maker.name in direct:
-            return bool(maker.inputs[0] == value) and self.number(maker.inputs[1]) == 0
-        return maker.name in swapped and bool(maker.inputs[1] == value) and self.number(maker.inputs[0]) == 0
+        if any(form.top not in _TOPS for form in forms):
+            return True
+        later = {n for user in self._values.users.get(made, []) for n in user.outputs}
+        return bool(forms) and any(self._is_clipped(n, sources) for n in later)
 
-    def _maker(self, atom: Atom) -> Step | None:
-        return None if isinstance(atom, core.Literal) else self._makers.get(atom)
-
-    def _note(self, value: int, number: float | None) -> None:
-        if number is not None:
-            self._numbers[value] = number
-
-    def _is_variance(self, number: int) -> bool:
+    def _is_variance(self, made: int) -> bool:
         """Whether all that is done with the value is to add a constant and take the square root."""
-        users = self._users.get(number, [])
-        return bool(users) and all(self._leads_to_root(user, number) for user in users)
+        users = self._values.users.get(made, [])
+        return bool(users) and all(self._leads_to_root(user, made) for user in users)
 
-    def _leads_to_root(self, step: Step, number: int) -> bool:
+    def _leads_to_root(self, step: Step, made: int) -> bool:
         if step.name in ("sqrt", "rsqrt"):
             return True
-        shifted = step.name == "add" and not any(self.depends(atom) for atom in step.inputs if atom != number)
-        return (shifted or step.name in _CARRIES) and self._is_variance(step.outputs[0])
+        shifted = step.name == "add" and sum(self._values.depends(atom) for atom in step.inputs) == 1
+        return (shifted or step.name in _SHIFTS) and self._is_variance(self._values.first(step.outputs[0]))
+
+    def _is_projected(self, source: int) -> bool:
+        """Whether it is `x` minus a threshold that is found by cumulative sums of `x`, as in a sparsemax."""
+        maker = self._values.makers.get(source)
+        if maker is None or maker.name != "sub":
+            return False
+        start, threshold = map(self._values.first, maker.inputs)
+        if isinstance(start, core.Literal):
+            return False
+        sums = [n for n in self._behind([threshold], start) if n != start and self._is_sum(n)]
+        return any(start in self._behind(self._values.makers[n].inputs, start) for n in sums)
+
+    def _is_sum(self, value: int) -> bool:
+        maker = self._values.makers.get(value)
+        return maker is not None and maker.name == "cumsum"
+
+    def _behind(self, values: Iterable[Atom], start: Atom) -> set[int]:
+        """The values themselves, and what they are made of, down to `start`."""
+        found: set[int] = set()
+        waiting = list(values)
+        while waiting:
+            value = self._values.first(waiting.pop())
+            if isinstance(value, core.Literal) or value in found:
+                continue
+            found.add(value)
+            if value != start and value in self._values.makers:
+                waiting.extend(self._values.makers[value].inputs)
+        return found
 
 
-def _inside(view: _View, step: Step, body: Program) -> Known:
-    """What is known of a body's arguments, which are the last of its step's inputs."""
-    given = step.inputs[len(step.inputs) - len(body.inputs) :]
-    if step.name in ("scan", "while"):
-        # What is carried changes from round to round.
-        data = frozenset(body.inputs) if any(view.depends(atom) for atom in step.inputs) else frozenset()
-        return Known(data)
-    pairs = list(zip(body.inputs, given, strict=True))
-    return Known(
-        frozenset(value for value, atom in pairs if view.depends(atom)),
-        {value: number for value, atom in pairs if (number := view.number(atom)) is not None},
+def _function(step: Step) -> str | None:
+    """The name of the function with a derivative of its own that the step calls."""
+    body = step.params.get("call_jaxpr")
+    return getattr(getattr(getattr(body, "jaxpr", body), "debug_info", None), "func_name", None)
+
+
+def _holds(program: Program, known: Known) -> bool:
+    """Whether a body that will not be interpreted holds a ReLU."""
+    inner = Rectifiers(program, known)
+    return bool(inner.found or inner.hidden) or any(
+        _holds(body, inner.inside(step, body))
+        for step in program.steps
+        if step.name in LOOPS
+        for body in bodies(step)
     )
-
-
-def _number(value: Any) -> float | None:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):
-        # A value that is not known while the function is traced.
-        return None
-    if array.dtype.kind not in "fiub" or array.size == 0 or not (array == array.flat[0]).all():
-        return None
-    return float(array.flat[0])
-
-
-def _is_floating(step: Step) -> bool:
-    return bool(jnp.issubdtype(step.equation.outvars[0].aval.dtype, jnp.floating))

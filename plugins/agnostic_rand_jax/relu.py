@@ -10,12 +10,15 @@ import jax.numpy as jnp
 
 from agnostic_rand.adapters import Array, ReluRule
 from agnostic_rand.errors import ModelError
+from agnostic_rand_jax.forms import Known
 from agnostic_rand_jax.loops import LOOPS, looped
-from agnostic_rand_jax.program import Program, Step, as_it_is, bodies, evaluated, flattened
-from agnostic_rand_jax.rectifiers import CUSTOM_RULES, Known, rectifiers, rectifies
+from agnostic_rand_jax.program import Program, Step, as_it_is, evaluated, flattened
+from agnostic_rand_jax.rectifiers import Rectifiers
 
 
-def with_rule(function: Callable[[Any, Array], Array], rule: ReluRule) -> Callable[[Any, Array], Array]:
+def with_rule(
+    function: Callable[[Any, Array], Array], rule: ReluRule, name: str | None = None
+) -> Callable[[Any, Array], Array]:
     """A function of the same values, with another derivative at each ReLU.
 
     Args:
@@ -23,6 +26,7 @@ def with_rule(function: Callable[[Any, Array], Array], rule: ReluRule) -> Callab
         rule: `"guided"` lets only positive gradients pass, where the input was positive
             (Springenberg et al. 2015); `"deconv"` lets positive gradients pass wherever the input
             was (Zeiler & Fergus 2014).
+        name: Of the model, for errors.
 
     Returns:
         A function that raises `ModelError` when it is traced, if no ReLU is met or one cannot be
@@ -31,12 +35,13 @@ def with_rule(function: Callable[[Any, Array], Array], rule: ReluRule) -> Callab
 
     def ruled(values: Any, inputs: Array) -> Array:
         program = flattened(jax.make_jaxpr(function)(values, inputs))
-        run = _Run(rule)
+        subject = f"relu={rule!r}" + (f" on {name!r}" if name else "")
+        run = _Run(rule, subject)
         data = frozenset({program.inputs[-1]})
         (outputs,) = run.outputs(program, [*jax.tree.leaves(values), inputs], Known(data))
         if run.met == 0:
             raise ModelError(
-                f"relu={rule!r}",
+                subject,
                 expected="at least one ReLU in the forward pass",
                 received="none (other activations)",
                 fix="Use Gradient(): without a ReLU this method is the plain gradient.",
@@ -47,69 +52,55 @@ def with_rule(function: Callable[[Any, Array], Array], rule: ReluRule) -> Callab
 
 
 class _Run:
-    def __init__(self, rule: ReluRule) -> None:
+    def __init__(self, rule: ReluRule, subject: str) -> None:
         self._rule = rule
+        self._subject = subject
         self.met = 0
 
     def outputs(self, program: Program, arguments: Sequence[Any], known: Known) -> list[Any]:
-        found, inside = rectifiers(program, known)
+        rectifiers = Rectifiers(program, known)
+        if rectifiers.hidden:
+            raise ModelError(
+                self._subject,
+                expected="ReLUs in plain JAX code, or inside jit, scan, cond, while and checkpoint",
+                received=f"{rectifiers.hidden[0]}, where no other backward pass can be given",
+                fix="Use Gradient(), or write that part of the model as jax.nn.relu(x).",
+            )
+        reached = dict(zip(program.inputs, arguments, strict=True))
+
+        def results(position: int, step: Step, values: list[Any]) -> Sequence[Any]:
+            if step.name in LOOPS:
+                return looped(
+                    step, values, lambda body, given: self.outputs(body, given, rectifiers.inside(step, body))
+                )
+            made = as_it_is(step, values)
+            if position in rectifiers.found:
+                self.met += 1
+                found = rectifiers.found[position]
+                made = [_ruled(self._rule, found.top, reached[found.source], made[0])]
+            return made
 
         def handle(position: int, step: Step, values: list[Any]) -> Sequence[Any]:
-            if position in found:
-                self.met += 1
-                return [_ruled(self._rule, step, values, found[position])]
-            if step.name in LOOPS:
-                return looped(step, values, lambda body, given: self.outputs(body, given, inside(step, body)))
-            _refuse_hidden(step, self._rule)
-            return as_it_is(step, values)
+            made = results(position, step, values)
+            reached.update(zip(step.outputs, made, strict=True))
+            return made
 
         return evaluated(program, arguments, handle)
 
 
-def _ruled(rule: ReluRule, step: Step, values: list[Any], operand: int) -> Array:
-    rectified = as_it_is(step, values)[0]
-    passed: Array = _keep_positive(rectified) if rule == "guided" else _pass_positive(values[operand], rectified)
-    return passed
+def _ruled(rule: ReluRule, top: float, x: Array, rectified: Array) -> Array:
+    """What `x` is rectified to, with the rule's backward pass from there to `x`."""
 
+    @jax.custom_vjp
+    def passed(_: Array, rectified: Array) -> Array:
+        return rectified
 
-def _refuse_hidden(step: Step, rule: ReluRule) -> None:
-    if any(_hides(body, custom=step.name in CUSTOM_RULES) for body in bodies(step)):
-        raise ModelError(
-            f"relu={rule!r}",
-            expected="ReLUs in plain JAX code, or inside jit, scan, cond, while and checkpoint",
-            received=f"a ReLU inside {step.name!r}, whose backward pass is not open to other rules",
-            fix="Use Gradient(), or write that part of the model without the custom call.",
-        )
+    def forward(_: Array, rectified: Array) -> tuple[Array, Array]:
+        return rectified, (rectified > 0) & (rectified < top) if rule == "guided" else True
 
+    def backward(passes: Array, gradient: Array) -> tuple[Array, None]:
+        return jnp.where(passes, jnp.maximum(gradient, 0), 0).astype(x.dtype), None
 
-def _hides(program: Program, *, custom: bool) -> bool:
-    """Whether a body that will not be interpreted holds a ReLU.
-
-    Inside a custom derivative only calls of a ReLU function count: `max(x, 0)` is part of other
-    functions, such as softplus.
-    """
-    if not custom and rectifiers(program, Known(frozenset(program.inputs)))[0]:
-        return True
-    return any(
-        rectifies(step) is not None or any(_hides(body, custom=custom) for body in bodies(step))
-        for step in program.steps
-    )
-
-
-@jax.custom_vjp
-def _keep_positive(x: Array) -> Array:
-    return x
-
-
-_keep_positive.defvjp(lambda x: (x, None), lambda _, gradient: (jnp.maximum(gradient, 0),))
-
-
-@jax.custom_vjp
-def _pass_positive(_x: Array, rectified: Array) -> Array:
-    return rectified
-
-
-_pass_positive.defvjp(
-    lambda _x, rectified: (rectified, None),
-    lambda _, gradient: (jnp.maximum(gradient, 0), jnp.zeros_like(gradient)),
-)
+    passed.defvjp(forward, backward)
+    ruled: Array = passed(x, jax.lax.stop_gradient(rectified))
+    return ruled

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
-from agnostic_rand_keras.relu_on_jax import with_rule
+from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update
 from agnostic_rand_keras.statistics import batch_statistics
 
@@ -185,9 +186,13 @@ class _JittedFunctions:
     def output_and_gradient(
         self, values: list[Array], inputs: Array, targets: Array, relu: ReluRule
     ) -> tuple[Array, ...]:
+        def ruled(values: list[Array], inputs: Array) -> Array:
+            with plain_leaks(self._forward.model, relu):
+                return self._forward(inputs, values)
+
         function: Callable[[Array], Array] = partial(self._forward, values=values)
         if relu != "standard":
-            function = with_rule(self._forward.model, function, relu)
+            function = partial(with_rule(ruled, relu, self._forward.model.name), values)
         outputs, pullback = jax.vjp(function, inputs)
         (gradient,) = pullback(_directions(outputs, targets))
         return outputs, gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import zoo_equinox
 import zoo_linen
 import zoo_nnx
 from flax import nnx
+from jax_relu_forms import rectified_forms
 
 from agnostic_rand.testing import AdapterConformance, Case, Facts, Native
 from agnostic_rand_jax import jax_model
@@ -200,7 +202,8 @@ class TestBare(AdapterConformance):
         roles = {"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}
         # Of the pair the traced call shows them, of the model they are given.
         axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)}, times=times)
+        rectified = replace(axes, rectified=rectified_forms())
         return [
-            Case("pair", (apply, params), VECTORS, facts=axes, native=native),
+            Case("pair", (apply, params), VECTORS, facts=rectified, native=native),
             Case("model", jax_model(apply, params, init=init, roles=roles), VECTORS, facts=axes, native=native),
         ]

@@ -159,7 +159,7 @@ def test_a_relu_of_pieces_is_refused(options):
         guided(model, ROWS)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="a recurrent layer is a loop of Python's there")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="loops are followed elsewhere")
 def test_a_relu_inside_a_loop_is_refused():
     inputs = keras.Input((4, 2))
     x = layers.ReLU()(layers.Dense(3)(inputs))
@@ -168,10 +168,13 @@ def test_a_relu_inside_a_loop_is_refused():
         guided(model, np.ones((3, 4, 2), np.float32))
 
 
+@pytest.mark.parametrize("unroll", [True, False])
 @pytest.mark.parametrize("rule", RULES)
-def test_an_unrolled_recurrent_layer_follows_the_rule(rule):
+def test_a_recurrent_layer_follows_the_rule(rule, unroll):
+    if not unroll and keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow's loop is refused")
     inputs = keras.Input((3, 2))
-    cell = layers.SimpleRNN(4, activation="relu", unroll=True, name="cell")
+    cell = layers.SimpleRNN(4, activation="relu", unroll=unroll, name="cell")
     model = biased(keras.Model(inputs, layers.Dense(3, name="head")(cell(inputs))))
     x = np.random.default_rng(2).normal(0.3, 1, (5, 3, 2)).astype("float32")
     adapter = ar.adapt(model, example_inputs=x[:1])

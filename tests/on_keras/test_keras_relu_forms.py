@@ -167,8 +167,8 @@ def test_a_relu_in_a_traced_function_follows_the_rule(kind: str, rule: str) -> N
     import tensorflow as tf
 
     forms = {
-        "maximum": (lambda x: tf.maximum(x, 0.0), INFINITY),
-        "maximum from the left": (lambda x: tf.maximum(0.0, x), INFINITY),
+        "maximum": (lambda x: tf.maximum(x, 0.0), np.inf),
+        "maximum from the left": (lambda x: tf.maximum(0.0, x), np.inf),
         "relu6": (tf.nn.relu6, 6.0),
     }
     function, top = forms[kind]
