@@ -75,9 +75,11 @@ def watched(
     return watch.seen(outputs)
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Followed:
+    """What is done at each operator: apart from the mode, which would import torch's compiler to keep out of it."""
+
     def __init__(self, named: Mapping[Name, torch.Tensor], inputs: Iterable[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._names = list(named)
         self._places: dict[int, list[_Place]] = {}
         for bit, tensor in enumerate(named.values(), start=1):
@@ -162,6 +164,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for place in self._places.get(_storage(tensor), ()):
                 if place.low < high and low < place.high and self._names[place.bit.bit_length() - 2][0]:
                     raise WritesItselfError(self._names[place.bit.bit_length() - 2])
+
+
+class _Watch(_Followed, TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While active, follows the named tensors and the inputs through every operation."""
 
 
 @dataclass(frozen=True)
