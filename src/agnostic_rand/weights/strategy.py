@@ -140,6 +140,7 @@ class ModelRandomizationStrategy(ABC):
 
         Example:
             >>> import torch
+            >>> from agnostic_rand import FullRandomization
             >>> net = torch.nn.Linear(3, 2)
             >>> other = FullRandomization().randomize(net, seed=0)
             >>> bool((other.weight == net.weight).any())
