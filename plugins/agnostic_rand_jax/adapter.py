@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Self
 
@@ -15,21 +16,20 @@ from agnostic_rand.adapters import (
     Array,
     HostArray,
     Layer,
-    OpenRequest,
+    ModelAdapter,
     OrderSource,
+    Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
-    mapped,
 )
-from agnostic_rand.errors import InputError, ModelError, WeightsError, unknown_name
+from agnostic_rand.errors import InputError, WeightsError, unknown_name
 from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
 from agnostic_rand_jax.calling import with_side_inputs
-from agnostic_rand_jax.closures import refuse_closures
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
 from agnostic_rand_jax.inventory import Leaf, layers_of, ordered, with_distinct_parameters
-from agnostic_rand_jax.order import first_uses
 from agnostic_rand_jax.spectral import SpectralLink, following
+from agnostic_rand_jax.tracing import Trace
 from agnostic_rand_jax.training import TrainingFunction, adam_update, trainer
 
 
@@ -39,13 +39,13 @@ class JaxAdapter(ABC):
     Args:
         leaves: Its parameters and statistics, in the order of declaration.
         outputs: `outputs(values, inputs)`, in evaluation mode. It must not refer to the arrays.
-        jaxpr: The jaxpr of `outputs` for an example, or `None`.
+        trace: What a call of `outputs` on an example showed, or `None`.
     """
 
     framework = "jax"
     channel_axis = -1
 
-    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, jaxpr: Any | None) -> None:
+    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, trace: Trace | None) -> None:
         leaves = with_distinct_parameters(leaves)
         self._leaves = {leaf.key: leaf for leaf in leaves}
         self._keys: dict[str, dict[str, str]] = {}
@@ -56,11 +56,13 @@ class JaxAdapter(ABC):
         self.side_inputs: SideInputs | None = None
         self._spectral: tuple[SpectralLink, ...] = ()
         self.order_source: OrderSource = "declared"
-        if jaxpr is not None:
-            # JAX flattens a dictionary by its sorted names.
-            uses = first_uses(jaxpr, sorted(self._leaves))
-            self._layers = ordered(self._layers, uses, {leaf.key: leaf.layer for leaf in leaves})
-            self.order_source = "traced"
+        self.other_arrays: tuple[str, ...] = ()
+        # Adapters of copies have another one; those beside other inputs have the same.
+        self._weights = object()
+        if trace is not None:
+            in_order = ordered(self._layers, trace.order, {leaf.key: leaf.layer for leaf in leaves})
+            self._layers = tuple(replace(layer, unused=self._unused(layer, trace)) for layer in in_order)
+            self.order_source, self.other_arrays = "traced", trace.others
 
     @property
     @abstractmethod
@@ -75,9 +77,22 @@ class JaxAdapter(ABC):
     def store(self, changes: Values) -> None:
         """Take new arrays."""
 
-    @abstractmethod
     def clone(self) -> Self:
         """An adapter of a copy of the model; compiled functions are shared."""
+        twin = copy.copy(self)
+        twin._weights = object()
+        return twin
+
+    def reads(self, inputs: Array, of: ModelAdapter) -> Reads:
+        """What the outputs depend on.
+
+        The arrays are arguments of a program that copies share, and one that holds arrays of the model as
+        constants is refused when it is traced: so nothing is read of another adapter's model.
+        """
+        if not isinstance(of, JaxAdapter) or of._weights is not self._weights:
+            return Reads(frozenset())
+        parameters = {(layer.name, p.name) for layer in self._layers for p in (*layer.used, *layer.statistics)}
+        return Reads(frozenset(parameters))
 
     def beside(self, inputs: SideInputs) -> Self:
         """The same model as a function of one of its inputs; compiled functions are shared."""
@@ -179,6 +194,10 @@ class JaxAdapter(ABC):
                 estimates[layer.name] = known
         return estimates
 
+    def _unused(self, layer: Layer, trace: Trace) -> tuple[str, ...]:
+        keys = self._keys[layer.name]
+        return tuple(p.name for p in layer.parameters if p.size and keys[p.name] not in trace.used)
+
     def _refuse_unknown(self, layers: Sequence[str]) -> None:
         for name in layers:
             self._held(name)
@@ -197,8 +216,8 @@ class ImmutableAdapter(JaxAdapter):
     is under `isolation="in_place"` too. A copy may share arrays, which nobody can write to.
     """
 
-    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, jaxpr: Any | None, model: Any, values: Values):
-        super().__init__(leaves, outputs, jaxpr)
+    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, trace: Trace | None, model: Any, values: Values):
+        super().__init__(leaves, outputs, trace)
         self._model: Any | None = model
         self._current = values
 
@@ -208,10 +227,6 @@ class ImmutableAdapter(JaxAdapter):
         if self._model is None:
             self._model = self._built(self._current)
         return self._model
-
-    def clone(self) -> Self:
-        """An adapter with weights of its own."""
-        return copy.copy(self)
 
     @abstractmethod
     def _built(self, values: Values) -> Any:
@@ -225,35 +240,3 @@ class ImmutableAdapter(JaxAdapter):
         """Take new arrays; the ones before are left to whoever holds them."""
         self._current = self._current | changes
         self._model = None
-
-
-def traced(outputs: Outputs, values: Values, request: OpenRequest, name: str) -> Any | None:
-    """The jaxpr of the model for the example, if there is one: an abstract evaluation, nothing is compiled.
-
-    Args:
-        outputs: The model.
-        values: Its arrays.
-        request: Brings the example.
-        name: The model's name in errors.
-
-    Raises:
-        ModelError: The model cannot be called on the example, or is bound to its arrays.
-    """
-    example, beside = request.example_inputs, request.example_beside
-    if example is None:
-        return None
-    try:
-        inputs = placed(example, values.values())
-        side = None if beside is None else mapped(lambda array: placed(array, values.values()), beside)
-        jaxpr = jax.make_jaxpr(outputs)(with_side_inputs(values, side, inputs.shape[0]), inputs)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the model {name}",
-            expected="a model that can be called on the inputs",
-            received=f"{type(error).__name__} for inputs of shape {tuple(example.shape)}: {error}",
-            fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
-        ) from error
-    refuse_closures(jaxpr, values, first_uses(jaxpr, sorted(values)), name)
-    return jaxpr

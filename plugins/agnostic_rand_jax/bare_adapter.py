@@ -12,13 +12,14 @@ import jax
 
 from agnostic_rand.adapters import Array, Forward, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
-from agnostic_rand_jax.adapter import ImmutableAdapter, traced
+from agnostic_rand_jax.adapter import ImmutableAdapter
 from agnostic_rand_jax.arrays import host_copy, is_inexact, is_parameter_like
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
-from agnostic_rand_jax.deduction import deduced_meanings
+from agnostic_rand_jax.deduction import deduced
 from agnostic_rand_jax.inventory import UNKNOWN, DistinctNames, Leaf, Meaning, Path, declared_rank, described
 from agnostic_rand_jax.pair import JaxModel
+from agnostic_rand_jax.tracing import traced
 from agnostic_rand_jax.training import TrainingFunction, key_of
 from agnostic_rand_jax.tree import ArrayTree
 
@@ -67,13 +68,13 @@ class BareAdapter(ImmutableAdapter):
         shell = replace(source, params=None) if isinstance(model, JaxModel) else source.apply
         self._outputs = _function(shell, self._tree, request.forward)
         declared = sorted(self._tree.paths, key=lambda key: declared_rank(source.params, self._tree.paths[key]))
-        jaxpr = traced(self._outputs, values, request, _name(shell))
+        trace = traced(self._outputs, values, request, _name(shell), self._tree.fixed)
         # JAX flattens a dictionary by its sorted names.
-        shown = {} if jaxpr is None else deduced_meanings(jaxpr, sorted(values))
+        shown, beside = ({}, {}) if trace is None else deduced(trace.jaxpr, sorted(values))
         names = DistinctNames()
-        leaves = [self._leaf(key, values[key], names, source.roles, shown.get(key, UNKNOWN)) for key in declared]
+        leaves = [self._leaf(key, values[key], names, source.roles, shown, beside) for key in declared]
         self._shell = shell
-        super().__init__(leaves, self._outputs, jaxpr, model, values)
+        super().__init__(leaves, self._outputs, trace, model, values)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """The layer's part of `init(key)`; nothing for a model without `init`."""
@@ -84,18 +85,26 @@ class BareAdapter(ImmutableAdapter):
         return {name: host_copy(fresh[key]) for name, key in held.items()}
 
     def _leaf(
-        self, key: str, array: jax.Array, names: DistinctNames, roles: Mapping[str, Meaning], shown: Meaning
+        self,
+        key: str,
+        array: jax.Array,
+        names: DistinctNames,
+        roles: Mapping[str, Meaning],
+        shown: Mapping[str, Meaning],
+        beside: Mapping[str, str],
     ) -> Leaf:
         path = self._tree.paths[key]
         name = _joined(path) or "params"
-        meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown)
+        meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown.get(key, UNKNOWN))
         statistic = meaning[0] in ("mean", "variance")
         aliases = tuple(_joined(other) for other in self._tree.other_paths(key))
-        if len(path) < 2:
-            layer = names.of(("array", path), name)
-            return Leaf(key, layer, "array", described(name, array, meaning), statistic, aliases)
-        layer = names.of(path[:-1], _joined(path[:-1]))
-        return Leaf(key, layer, "params", described(str(path[-1]), array, meaning), statistic, aliases)
+        parameter = described(name if len(path) < 2 else str(path[-1]), array, meaning)
+        # Running statistics may be kept in a tree of their own.
+        home = self._tree.paths[beside.get(key, key)] if statistic else path
+        if len(home) < 2:
+            layer = names.of(("array", home), _joined(home) or "params")
+            return Leaf(key, layer, "array", parameter, statistic, aliases)
+        return Leaf(key, names.of(home[:-1], _joined(home[:-1])), "params", parameter, statistic, aliases)
 
     def _built(self, values: Values) -> Any:
         return _model(self._shell, self._tree.filled(values))

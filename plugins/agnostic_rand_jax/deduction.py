@@ -27,16 +27,16 @@ _CALLS = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr
 _Use: TypeAlias = tuple[bool, Meaning]
 
 
-def deduced_meanings(jaxpr: Any, parameters: Sequence[str]) -> dict[str, Meaning]:
-    """By parameter, what the first use that shows anything shows.
+def deduced(jaxpr: Any, parameters: Sequence[str]) -> tuple[dict[str, Meaning], dict[str, str]]:
+    """What the uses of parameters show.
 
     Args:
         jaxpr: A closed jaxpr of `function(parameters, inputs)`.
         parameters: A name for each of its first arguments; the others are inputs.
 
     Returns:
-        Roles and axes of those whose use shows them. One whose parts are used in different ways is
-        unknown.
+        Roles and axes of those whose use shows them, by the first that does; one whose parts are used in
+        different ways is unknown. And by running statistic the scale or shift of its normalization.
     """
     shapes = {
         name: tuple(variable.aval.shape) for name, variable in zip(parameters, jaxpr.jaxpr.invars, strict=False)
@@ -44,7 +44,7 @@ def deduced_meanings(jaxpr: Any, parameters: Sequence[str]) -> dict[str, Meaning
     search = _Search(shapes)
     known = [parameter(name, len(shape)) for name, shape in shapes.items()]
     search.walk(flattened(jaxpr), [*known, *[DATA] * (len(jaxpr.jaxpr.invars) - len(known))])
-    return {name: _agreed(uses) for name, uses in search.uses.items()}
+    return {name: _agreed(uses) for name, uses in search.uses.items()}, search.beside
 
 
 def _agreed(uses: Sequence[_Use]) -> Meaning:
@@ -57,6 +57,7 @@ def _agreed(uses: Sequence[_Use]) -> Meaning:
 class _Search:
     shapes: Mapping[str, tuple[int, ...]]
     uses: dict[str, list[_Use]] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
 
     def walk(self, program: Program, arguments: Sequence[Value]) -> list[Value]:
         values = dict.fromkeys(program.constants, CONSTANT) | dict(zip(program.inputs, arguments, strict=True))
@@ -132,8 +133,10 @@ class _Search:
                     self._note_bias(own.source, own.labels, other.labels)
                 case "add", "normalized":
                     self._note(own.source, ("shift", None))
+                    self._note_beside(own.source, other.mean, other.variance)
                 case "mul", "normalized":
                     self._note(own.source, ("scale", None))
+                    self._note_beside(own.source, other.mean, other.variance)
                     return other
                 case "mul", "inverse":
                     # It may be a mean as well, which is subtracted then: the product with the data will tell.
@@ -146,6 +149,11 @@ class _Search:
         made = normalized(operation, taken)
         for source, meaning in shown(operation, taken, made):
             self._note(source, meaning)
+        if made.kind == "normalized":
+            self._note_beside(made.scale, made.mean, made.variance)
+        elif operation == "sub":
+            # The product of a mean and the inverse root, taken from a shift.
+            self._note_beside(taken[0].source, taken[1].scale, taken[1].variance)
         return made
 
     def _scan(self, step: Step, taken: list[Value]) -> list[Value]:
@@ -204,6 +212,10 @@ class _Search:
                 found.add("groups")
             axes.append(str(found.pop()) if len(found) == 1 else None)
         return axes
+
+    def _note_beside(self, learned: Source | None, *statistics: Source | None) -> None:
+        if learned is not None:
+            self.beside.update({s.name: learned.name for s in statistics if s and s.name not in self.beside})
 
     def _note(self, source: Source, meaning: Meaning) -> None:
         self.uses.setdefault(source.name, []).append((source.partial, meaning))

@@ -10,14 +10,15 @@ import equinox as eqx
 import jax
 
 from agnostic_rand.adapters import Array, HostArray, OpenRequest
-from agnostic_rand_jax.adapter import ImmutableAdapter, traced
-from agnostic_rand_jax.bound_functions import refuse_bound_functions
+from agnostic_rand_jax.adapter import ImmutableAdapter
+from agnostic_rand_jax.closures import refuse_bound_functions
 from agnostic_rand_jax.compiled import Outputs, Values
 from agnostic_rand_jax.equinox_inventory import modules, take_inventory
 from agnostic_rand_jax.equinox_model import EquinoxModel, settled
 from agnostic_rand_jax.inventory import followed
 from agnostic_rand_jax.layer_gradient import LayerGradients
 from agnostic_rand_jax.native_init import made_again, same_shaped
+from agnostic_rand_jax.tracing import traced
 from agnostic_rand_jax.training import TrainingFunction, key_of
 
 
@@ -49,9 +50,9 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
         inventory = take_inventory(whole, self._equinox.tree, values)
         self._owners = inventory.owners
         name = type(whole[0]).__name__
-        jaxpr = traced(self._equinox.outputs, values, request, name)
+        trace = traced(self._equinox.outputs, values, request, name, self._equinox.tree.fixed)
         self._inference = False
-        super().__init__(inventory.leaves, self._equinox.outputs, jaxpr, model, values)
+        super().__init__(inventory.leaves, self._equinox.outputs, trace, model, values)
         self._spectral = inventory.spectral
 
     @property
@@ -69,9 +70,8 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
         if self.order_source == "declared":
             model = super().native[0] if self._paired else super().native
             parts = [part for _, part in modules(model)]
-            attributes = [value for part in parts for value in vars(part).values()]
             arrays = [leaf for leaf in jax.tree.leaves(model) if eqx.is_array(leaf)]
-            refuse_bound_functions(attributes, [*parts, *arrays], type(model).__name__)
+            refuse_bound_functions(parts, arrays, type(model).__name__)
         return super().clone()
 
     @contextmanager

@@ -13,7 +13,7 @@ from flax import linen
 
 from agnostic_rand.adapters import Array, HostArray, OpenRequest, TrainingStep, joined
 from agnostic_rand.errors import ModelError
-from agnostic_rand_jax.adapter import ImmutableAdapter, traced
+from agnostic_rand_jax.adapter import ImmutableAdapter
 from agnostic_rand_jax.arrays import host_copy, placed
 from agnostic_rand_jax.calling import called
 from agnostic_rand_jax.compiled import Outputs, Values
@@ -22,6 +22,7 @@ from agnostic_rand_jax.layer_gradient import LayerGradients
 from agnostic_rand_jax.linen_inventory import PARAMETERS, entry_at, leaf_of, named_arrays, names_at, spectral_links
 from agnostic_rand_jax.linen_model import LinenModel, Modules, recorded
 from agnostic_rand_jax.modes import mode_arguments
+from agnostic_rand_jax.tracing import traced
 from agnostic_rand_jax.training import TrainingFunction, key_of
 
 
@@ -63,22 +64,22 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
             )
         self._example: Any = None
         values = self._tree.values(variables)
-        jaxpr = None
+        trace = None
         modules: Modules = {}
         if request.example_inputs is not None:
             example, beside = np.asarray(request.example_inputs), request.example_beside
             everything = example if beside is None else joined(beside, example)
             self._example = jax.eval_shape(lambda: jax.tree.map(lambda x: placed(x, values.values()), everything))
             with recorded() as modules:
-                jaxpr = traced(self._linen.outputs, values, request, type(module).__name__)
+                trace = traced(self._linen.outputs, values, request, type(module).__name__, self._tree.fixed)
         paths = self._tree.paths
         declared = sorted(paths, key=lambda key: declared_rank(variables, paths[key]))
         names = {key: names_at(variables, paths[key]) for key in declared}
         nested = any(len(parts) > 2 for parts in names.values())
         entries = [entry_at(module, key, names[key], values[key], modules) for key in declared]
         leaves = [leaf_of(entry, self._linen.names, nested=nested) for entry in entries]
-        self._untold = sorted({entry.owner for entry in entries if entry.untold}) if jaxpr is None else []
-        super().__init__(leaves, self._linen.outputs, jaxpr, model, values)
+        self._untold = sorted({entry.owner for entry in entries if entry.untold}) if trace is None else []
+        super().__init__(leaves, self._linen.outputs, trace, model, values)
         self._spectral = spectral_links(names, leaves)
 
     def clone(self) -> Self:

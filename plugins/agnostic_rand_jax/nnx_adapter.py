@@ -11,15 +11,16 @@ from flax import nnx
 
 from agnostic_rand.adapters import Array, HostArray, OpenRequest
 from agnostic_rand.errors import ModelError
-from agnostic_rand_jax.adapter import JaxAdapter, traced
+from agnostic_rand_jax.adapter import JaxAdapter
 from agnostic_rand_jax.arrays import strong
-from agnostic_rand_jax.bound_functions import refuse_bound_functions
+from agnostic_rand_jax.closures import refuse_bound_functions
 from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.inventory import followed
 from agnostic_rand_jax.layer_gradient import LayerGradients
 from agnostic_rand_jax.native_init import made_again, same_shaped
 from agnostic_rand_jax.nnx_inventory import slots, take_inventory
 from agnostic_rand_jax.nnx_model import NnxModel, modes
+from agnostic_rand_jax.tracing import traced
 from agnostic_rand_jax.training import TrainingFunction, key_of
 
 
@@ -48,8 +49,8 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         self._slots = slots(model, self._model.tree.paths)
         name = type(model).__name__
         values = self.values()
-        jaxpr = traced(self._model.outputs, values, request, name)
-        super().__init__(inventory.leaves, self._model.outputs, jaxpr)
+        trace = traced(self._model.outputs, values, request, name, self._model.tree.fixed)
+        super().__init__(inventory.leaves, self._model.outputs, trace)
         self._spectral = inventory.spectral
 
     @property
@@ -65,9 +66,9 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         """
         if self.order_source == "declared":
             nodes = [node for _, node in nnx.iter_graph(self._module)]
-            parts = [node for node in nodes if isinstance(node, nnx.Module | nnx.Variable)]
-            attributes = [value for part in parts if isinstance(part, nnx.Module) for value in vars(part).values()]
-            refuse_bound_functions(attributes, parts, type(self._module).__name__)
+            modules = [node for node in nodes if isinstance(node, nnx.Module)]
+            variables = [node for node in nodes if isinstance(node, nnx.Variable)]
+            refuse_bound_functions(modules, variables, type(self._module).__name__)
         try:
             module = copy.deepcopy(self._module)
         except Exception as error:
@@ -77,7 +78,7 @@ class NnxAdapter(LayerGradients, JaxAdapter):
                 received=f"{type(error).__name__}: {error}",
                 fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
             ) from error
-        twin = copy.copy(self)
+        twin = super().clone()
         twin._module = module
         twin._slots = slots(module, self._model.tree.paths)
         return twin

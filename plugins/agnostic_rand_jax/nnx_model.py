@@ -12,7 +12,7 @@ from flax import nnx
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand_jax.calling import all_inputs, called
 from agnostic_rand_jax.compiled import Values, as_outputs
-from agnostic_rand_jax.dependence import DRAWS, dependent
+from agnostic_rand_jax.dependence import DATA, DRAWN, dependence
 from agnostic_rand_jax.inventory import Path
 from agnostic_rand_jax.modes import mode_arguments, trains
 from agnostic_rand_jax.nnx_inventory import is_container, named_arrays, part_names, slots
@@ -101,11 +101,11 @@ class NnxModel:
             return outputs, [leaf for variable in kept for leaf in jax.tree.leaves(variable.get_value())]
 
         jaxpr = jax.make_jaxpr(observed)(values, inputs)
-        data = range(len(self.tree.paths), len(jaxpr.jaxpr.invars))
+        made, *statistics = dependence(jaxpr, len(self.tree.paths)).results
         how = "lambda model, inputs: model(inputs, train=False)"
-        if any(dependent(jaxpr, data)[1:]):
+        if any(mark & DATA for mark in statistics):
             raise trains(self._name, "it takes its running statistics from the batch", how)
-        if dependent(jaxpr, (), DRAWS)[0]:
+        if made & DRAWN:
             raise trains(self._name, "its outputs depend on random draws, as dropout makes them", how)
 
     def _call(self, module: Any, inputs: Any, *, training: bool = False) -> jax.Array:

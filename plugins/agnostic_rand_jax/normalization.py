@@ -1,8 +1,9 @@
 """Normalizations that are written out in elementary operations.
 
 `(x - mean) / sqrt(variance + epsilon)`, where the quotient may be a product with `rsqrt`, and where a
-scale may be multiplied by the inverse root before the data are; or `x * inverse + (shift - mean *
-inverse)`. Mean and variance are those of the data, or running ones, which are parameters.
+scale may be multiplied by the inverse root (or divided by the root) before the data are; or
+`x * inverse + (shift - mean * inverse)`. Mean and variance are those of the data, or running ones, which
+are parameters.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def normalized(operation: str, taken: Sequence[Value]) -> Value:
             data, root = taken
             if data.data:
                 return replace(made, kind="normalized", variance=root.variance, mean=data.mean)
-            return replace(made, kind="inverse", variance=root.variance) if data.fixed else made
+            if data.fixed or data.source is not None:
+                return replace(made, kind="inverse", variance=root.variance, scale=data.source)
         case "mul":
             for inverse, other in (taken, taken[::-1]):
                 if inverse.kind == "inverse" and other.data and other.kind != "inverse":

@@ -48,7 +48,8 @@ def jax_model(
     Args:
         apply: `apply(params, inputs) -> (n, classes)`, pure and traceable.
         params: A pytree of arrays. Each container that holds arrays directly is a layer; an array
-            at the root is a layer of its own.
+            at the root is a layer of its own. Running statistics belong to the layer whose scale or shift
+            a traced call shows beside them.
         init: `init(key) -> params`, for `NativeInit()`.
         roles: What the arrays do, by glob over their paths, such as
             `{"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}`. It is believed before

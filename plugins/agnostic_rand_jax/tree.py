@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from agnostic_rand_jax.arrays import strong
+from agnostic_rand_jax.arrays import is_inexact, strong
 from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.inventory import Path, plain_path
 
@@ -26,6 +26,7 @@ class ArrayTree:
     Attributes:
         paths: By name, the path of each array; of a tied one the first.
         names: By path, the name; tied arrays have one.
+        fixed: By path, joined with dots, the other arrays of floating-point numbers.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ArrayTree:
         found, self._structure = jax.tree_util.tree_flatten_with_path(tree)
         self.paths: dict[str, Path] = {}
         self.names: dict[Path, str] = {}
+        self.fixed: dict[str, Any] = {}
         self._names: list[str | None] = []
         self._others: list[Any] = []
         tied: dict[int, str] = {}
@@ -48,6 +50,8 @@ class ArrayTree:
                 name = tied.setdefault(id(leaf), name) if ties(path) else name
                 self.paths.setdefault(name, path)
                 self.names[path] = name
+            elif is_inexact(leaf):
+                self.fixed[".".join(map(str, path)).removesuffix(".value")] = leaf
             self._names.append(name)
             self._others.append(None if name is not None else leaf)
 

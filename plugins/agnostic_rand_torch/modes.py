@@ -20,7 +20,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     What the caller's contexts keep of the weights is not used meanwhile: weights that autocast has cast, and
     those that `parametrize.cached()` has computed, would be the trained ones.
     """
-    modes = [(part, part.training) for part in module.modules()]
+    # A frozen script has no mode.
+    modes = [(part, getattr(part, "training", False)) for part in module.modules()]
     for part, training in modes:
         if training:
             # The attribute, not train(): a module may override train() with effects of its own.

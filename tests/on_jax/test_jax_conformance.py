@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import zoo
 import zoo_equinox
+import zoo_heads
 import zoo_linen
 import zoo_nnx
 from flax import nnx
@@ -25,6 +26,24 @@ IMAGES = RNG.standard_normal((6, 8, 8, 3)).astype(np.float32)
 CHANNELS_FIRST = np.ascontiguousarray(np.moveaxis(IMAGES, -1, 1))
 SEQUENCES = RNG.standard_normal((5, 4, 5)).astype(np.float32)
 KEY = jax.random.key(0)
+
+
+def heads_case(kind: str, native: Native, weights: str, biases: str = "bias") -> Case:
+    """A model of two heads, of which `forward=` leaves out the second."""
+    heads = zoo_heads.HEADS[kind]
+    facts = Facts(
+        order=("first", "second", "cls", "aux"),
+        unused=(f"aux/{weights}", f"aux/{biases}"),
+        bound=heads.bound,
+    )
+    return Case(
+        "heads",
+        heads.build(),
+        VECTORS,
+        forward=lambda model, x: heads.call(model, x)["cls"],
+        facts=facts,
+        native=replace(native, outputs=lambda model, x: np.asarray(heads.call(model, jnp.asarray(x))["cls"])),
+    )
 
 
 def flags_of_nnx(model: nnx.Module) -> Any:
@@ -47,14 +66,16 @@ def outputs_of_nnx(model: nnx.Module, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(copy(jnp.asarray(inputs)))
 
 
+NNX = Native(
+    outputs=outputs_of_nnx,
+    parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(m, nnx.Param))],
+    flags=flags_of_nnx,
+)
+
+
 def nnx_case(name: str, model: nnx.Module, inputs: np.ndarray, **facts: Any) -> Case:
-    native = Native(
-        outputs=outputs_of_nnx,
-        parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(m, nnx.Param))],
-        flags=flags_of_nnx,
-    )
-    facts = Facts(**facts, times=lambda m, pair: m(pair[0]) * pair[1])
-    return Case(name, model, inputs, facts=facts, native=native)
+    facts = Facts(**{"unused": ()} | facts, times=lambda m, pair: m(pair[0]) * pair[1])
+    return Case(name, model, inputs, facts=facts, native=NNX)
 
 
 class TestNnx(AdapterConformance):
@@ -88,16 +109,19 @@ class TestNnx(AdapterConformance):
                 parameter_count=36 + 6 + 6 + 42 + 14,
                 tied=lambda m: [np.asarray(m.first.kernel.get_value()), np.asarray(m.second.kernel.get_value())],
             ),
+            heads_case("nnx", NNX, "kernel"),
         ]
 
 
+LINEN = Native(
+    outputs=lambda m, x: np.asarray(m[0].apply(m[1], jnp.asarray(x))),
+    parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(m[1]["params"])],
+)
+
+
 def linen_case(name: str, module: Any, inputs: np.ndarray, **facts: Any) -> Case:
-    native = Native(
-        outputs=lambda m, x: np.asarray(m[0].apply(m[1], jnp.asarray(x))),
-        parameters=lambda m: [np.asarray(leaf) for leaf in jax.tree.leaves(m[1]["params"])],
-    )
-    facts = Facts(**facts, times=lambda m, pair: m[0].apply(m[1], pair[0]) * pair[1])
-    return Case(name, zoo.linen_pair(module, inputs), inputs, facts=facts, native=native)
+    facts = Facts(**{"unused": ()} | facts, times=lambda m, pair: m[0].apply(m[1], pair[0]) * pair[1])
+    return Case(name, zoo.linen_pair(module, inputs), inputs, facts=facts, native=LINEN)
 
 
 class TestLinen(AdapterConformance):
@@ -118,7 +142,13 @@ class TestLinen(AdapterConformance):
                 order=("Conv_0", "BatchNorm_0", "Conv_1", "Dense_0"),
                 axes={"Conv_0/kernel": ("h", "w", "in", "out"), "Conv_1/kernel": ("h", "w", "in", "out")},
             ),
+            heads_case("linen", LINEN, "kernel"),
         ]
+
+
+def parameters_of_equinox(model: Any) -> list[np.ndarray]:
+    module = model[0] if isinstance(model, tuple) else model
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))]
 
 
 def equinox_case(name: str, model: Any, inputs: np.ndarray, **facts: Any) -> Case:
@@ -128,18 +158,14 @@ def equinox_case(name: str, model: Any, inputs: np.ndarray, **facts: Any) -> Cas
         made = [module(jnp.asarray(sample), *state) for sample in x]
         return np.stack([np.asarray(one[0] if state else one) for one in made])
 
-    def parameters(model: Any) -> list[np.ndarray]:
-        module = model[0] if isinstance(model, tuple) else model
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))]
-
     def times(model: Any, pair: Any) -> Any:
         module, *state = model if isinstance(model, tuple) else (model,)
         norm = "batch" if state else None
         made = jax.vmap(lambda x: module(x, *state), axis_name=norm, out_axes=(0, None) if state else 0)(pair[0])
         return (made[0] if state else made) * pair[1]
 
-    native = Native(outputs=outputs, parameters=parameters)
-    return Case(name, model, inputs, facts=Facts(**facts, times=times), native=native)
+    native = Native(outputs=outputs, parameters=parameters_of_equinox)
+    return Case(name, model, inputs, facts=Facts(**{"unused": ()} | facts, times=times), native=native)
 
 
 class TestEquinox(AdapterConformance):
@@ -168,6 +194,7 @@ class TestEquinox(AdapterConformance):
                 parameter_count=36 + 6 + 6 + 6,
                 tied=lambda m: [np.asarray(layer.weight) for layer in m.shared()],
             ),
+            heads_case("equinox", Native(parameters=parameters_of_equinox), "weight"),
         ]
 
 
@@ -201,9 +228,12 @@ class TestBare(AdapterConformance):
         params = init(KEY)
         roles = {"*/w": ("kernel", ("in", "out")), "*/b": ("bias", ("out",))}
         # Of the pair the traced call shows them, of the model they are given.
-        axes = Facts(order=("0", "1"), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)}, times=times)
+        axes = Facts(
+            order=("0", "1"), unused=(), dense_relu=True, axes={"0/w": ("in", "out"), "1/b": ("out",)}, times=times
+        )
         rectified = replace(axes, rectified=rectified_forms())
         return [
             Case("pair", (apply, params), VECTORS, facts=rectified, native=native),
             Case("model", jax_model(apply, params, init=init, roles=roles), VECTORS, facts=axes, native=native),
+            heads_case("bare", native, "w", "b"),
         ]

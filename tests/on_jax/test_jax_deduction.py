@@ -272,7 +272,7 @@ def test_the_apply_of_a_linen_module_behind_a_function_shows_its_statistics():
     layers = {layer.name: layer for layer in adapter.layers()}
     (norm,) = [layer for layer in layers.values() if layer.statistics]
     assert (norm.name, {s.name: s.role for s in norm.statistics}) == (
-        "batch_stats/BatchNorm_0",
+        "params/BatchNorm_0",
         {"mean": "mean", "var": "variance"},
     )
     roles = {f"{name}/{p.name}": p.role for name, layer in layers.items() for p in layer.parameters}
