@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, ReluRule
+from agnostic_rand.adapters import HostArray, Layer, ReluRule
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.check import ContractError, NotApplicableError, checks
 from agnostic_rand.testing.compare import Values, expect_close
@@ -36,10 +37,18 @@ class DenseChain:
         """
         if not bench.case.facts.dense_relu:
             raise NotApplicableError("the case does not state facts.dense_relu")
-        values = bench.values if values is None else values
+        return cls.of_layers(bench.layers, bench.values if values is None else values)
+
+    @classmethod
+    def of_layers(cls, layers: Sequence[Layer], values: Values) -> DenseChain:
+        """The chain of these layers, with these values.
+
+        Raises:
+            ContractError: What is listed makes none.
+        """
         kernels: list[HostArray] = []
         biases: list[HostArray] = []
-        for layer in bench.layers:
+        for layer in layers:
             kernel = next((p for p in layer.parameters if p.role == "kernel"), None)
             if kernel is None or set(kernel.axes or ()) != {"in", "out"}:
                 raise ContractError(
@@ -54,7 +63,7 @@ class DenseChain:
             bias = [values[layer.name][p.name] for p in layer.parameters if p.role == "bias"]
             kernels.append(array)
             biases.append(bias[0].astype(np.float64) if bias else np.zeros(array.shape[1]))
-        return cls(tuple(layer.name for layer in bench.layers), tuple(kernels), tuple(biases))
+        return cls(tuple(layer.name for layer in layers), tuple(kernels), tuple(biases))
 
     def sums(self, inputs: HostArray) -> list[HostArray]:
         """What each dense layer returns; the last are the outputs."""
