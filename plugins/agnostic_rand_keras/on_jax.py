@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any, Self
@@ -13,12 +14,15 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.extend import core
 
 from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand_jax.program import Program, bodies, flattened
 from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.reads import Name, Seen, named
 from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update
 from agnostic_rand_keras.statistics import batch_statistics
@@ -38,6 +42,7 @@ class JaxRuntime:
         self._jitted = _JittedFunctions(forward)
         self.traces = self._jitted.traces
         self._trace: Any = None
+        self._reached: dict[object, tuple[_Reached, tuple[keras.Variable, ...]]] = {}
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """The same jitted functions, on other weights."""
@@ -63,6 +68,25 @@ class JaxRuntime:
             return self._forward.called(given)
 
         jax.eval_shape(called, inputs)
+
+    def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
+        """By the jaxpr of the outputs, which is made once for inputs of a kind."""
+        kind = (tuple(inputs.shape), str(inputs.dtype))
+        if kind not in self._reached:
+            first: list[keras.Variable] = []
+
+            def called(values: list[Array], given: Array) -> Array:
+                outputs, first[:] = self._forward.first_uses(given, values)
+                return outputs
+
+            found = _reached(flattened(jax.make_jaxpr(called)(self._values(), inputs)))
+            self._reached[kind] = found, tuple(first)
+        found, read = self._reached[kind]
+        # A variable of another model has no argument of its own: reading it is all that shows.
+        own = {id(variable): i for i, variable in enumerate(self._forward.variables)}
+        used = {i for i in map(id, read) if own.get(i, -1) in found.arguments or i not in own}
+        names = named(held, used | {id(array) for array in found.constants})
+        return Seen(read, names, names)
 
     def outside_loops(self, output: Array) -> bool:
         """Whether it belongs to the trace of the inputs: a loop's body has a trace of its own."""
@@ -229,6 +253,30 @@ class _JittedFunctions:
         outputs, pullback, activation = jax.vjp(moved, jnp.zeros(last.shape, last.dtype), has_aux=True)
         (gradient,) = pullback(_directions(outputs, targets))
         return activation, gradient
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """What the outputs of a computation depend on.
+
+    Args:
+        arguments: The positions of arguments.
+        constants: Arrays that it holds.
+    """
+
+    arguments: frozenset[int]
+    constants: tuple[Array, ...]
+
+
+def _reached(program: Program) -> _Reached:
+    live = {atom for atom in program.outputs if not isinstance(atom, core.Literal)}
+    constants: list[Array] = []
+    for step in reversed(program.steps):
+        if live.intersection(step.outputs):
+            live.update(atom for atom in step.inputs if not isinstance(atom, core.Literal))
+            constants += [array for body in bodies(step) for array in _reached(body).constants]
+    constants += [array for number, array in program.constants.items() if number in live]
+    return _Reached(frozenset(i for i, number in enumerate(program.inputs) if number in live), tuple(constants))
 
 
 def _directions(outputs: Array, targets: Array) -> Array:
