@@ -37,11 +37,11 @@ from agnostic_rand_keras.inventory import take_inventory
 from agnostic_rand_keras.native_init import initialized
 from agnostic_rand_keras.order import graph_order
 from agnostic_rand_keras.random_state import keras_state, set_keras_state
-from agnostic_rand_keras.reads import Name, Seen, held_arrays, value_of
+from agnostic_rand_keras.reads import Name, Seen, is_learned, others
 from agnostic_rand_keras.runtime import Runtime, open_runtime, refuse_strangers
 from agnostic_rand_keras.statistics import normalizations, refuse_unknown_statistics
 from agnostic_rand_keras.training import make_trainer
-from agnostic_rand_keras.tree import all_layers, all_variables, declared_fixed, places, seed_states
+from agnostic_rand_keras.tree import all_layers, all_variables, seed_states
 from agnostic_rand_keras.watching import watched
 
 
@@ -137,8 +137,8 @@ class KerasAdapter:
     def clone(self) -> Self:
         """An adapter of a copy of the model, without what was compiled for training."""
         if self._example[0] is None:
-            held = held_arrays(self._model).items()
-            refuse_strangers(self._model, [path for path, array in held if _is_learned(array)])
+            held = others(self._model, self._listed()).items()
+            refuse_strangers(self._model, [path for (_, path), array in held if is_learned(array)])
         return cloned(self._model, self._opened)
 
     def beside(self, inputs: SideInputs) -> Self:
@@ -265,8 +265,7 @@ class KerasAdapter:
                 raise ModelError(
                     "the copy of the model",
                     expected="its own weights in the model's order",
-                    received=f"a forward pass that reads {names or 'them in another order'}"
-                    + " of the original" * bool(names),
+                    received=f"one that reads {names} of the original" if names else "another order",
                     fix="Pass isolation='in_place'.",
                 )
         twin._layers, twin._example = self._layers, self._example
@@ -287,8 +286,8 @@ class KerasAdapter:
         beside = None if example_beside is None else mapped(self.asarray, example_beside)
         traced = self if beside is None else self.beside(beside)
         try:
-            listed, others = self._listed(), self._others()
-            seen = traced._at(inputs)[1].seen(inputs, listed | others)
+            held = others(self._model, self._listed())
+            seen = traced._at(inputs)[1].seen(inputs, self._listed() | held)
         except ModelError:
             raise
         except Exception as error:
@@ -302,7 +301,7 @@ class KerasAdapter:
         foreign = [v.path for v in seen.first if v.trainable and id(v) not in own]
         refuse_strangers(self._model, [*seen.strangers, *foreign])
         self._layers = self._ordered(seen)
-        self.other_arrays = tuple(path for name, path in others if (name, path) in seen.used)
+        self.other_arrays = tuple(path for layer, path in held if (layer, path) in seen.used)
         self._example, self.order_source = (inputs, beside), "traced"
 
     def _ordered(self, seen: Seen) -> tuple[Layer, ...]:
@@ -313,14 +312,6 @@ class KerasAdapter:
         """What the layers list, by layer and name."""
         return {(layer, name): v for layer, held in self._variables.items() for name, v in held.items()}
 
-    def _others(self) -> dict[Name, Any]:
-        """The floating variables and arrays of the model that no layer lists."""
-        listed = {id(value_of(variable)) for variable in self._listed().values()}
-        fixed = [(p.path, n, v) for p in places(self._model) for n, v in declared_fixed(p.layer).items()]
-        own = {f"{path}/{name}".lstrip("/"): v for path, name, v in fixed if keras.backend.is_float_dtype(v.dtype)}
-        found = {**own, **held_arrays(self._model)}
-        return {("", path): array for path, array in found.items() if id(value_of(array)) not in listed}
-
     def _owner(self, layer: str) -> keras.Layer:
         self._held(layer)
         return self._owners[layer]
@@ -329,10 +320,6 @@ class KerasAdapter:
         if layer not in self._variables:
             raise unknown_name("layer", layer, self._variables)
         return self._variables[layer]
-
-
-def _is_learned(array: Any) -> bool:
-    return bool(getattr(array, "trainable", False) or getattr(array, "requires_grad", False))
 
 
 def _input_dtype(layers: Sequence[Layer]) -> str:

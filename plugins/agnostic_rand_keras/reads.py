@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from agnostic_rand_keras.tree import all_variables, places
+from agnostic_rand_keras.tree import all_variables, declared_fixed, places
 
 Name: TypeAlias = tuple[str, str]
 """A layer, and a parameter or statistic of it; for what belongs to no layer `""`, and a path."""
@@ -69,21 +69,38 @@ def value_of(thing: Any) -> Any:
     return thing if _is_array(thing) else thing.value
 
 
-def held_arrays(model: keras.Model) -> dict[str, Any]:
-    """By path, the floating arrays that a model's layers hold and Keras does not count as weights."""
-    counted = {id(v.value) for v in all_variables(model)}
-    found: dict[int, str] = {}
-    arrays: dict[str, Any] = {}
+def others(model: keras.Model, listed: Mapping[Name, Any]) -> dict[Name, Any]:
+    """The floating variables of Keras and plain arrays that a model's layers hold, and that are not listed."""
+    passed = {id(value_of(thing)) for thing in listed.values()}
+    found: dict[Name, Any] = {}
+    for path, name, thing in (*_fixed(model), *_plain(model)):
+        if id(value_of(thing)) not in passed and "float" in str(thing.dtype):
+            passed.add(id(value_of(thing)))
+            found["", "/".join(filter(None, (path, name)))] = thing
+    return found
+
+
+def is_learned(array: Any) -> bool:
+    """Whether a framework trains a plain array."""
+    return bool(getattr(array, "trainable", False) or getattr(array, "requires_grad", False))
+
+
+def _fixed(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
+    for place in places(model):
+        yield from ((place.path, name, variable) for name, variable in declared_fixed(place.layer).items())
+
+
+def _plain(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
+    of_keras = {id(variable.value) for variable in all_variables(model)}
     for place in places(model):
         # On torch a layer is a module, and may hold others that Keras does not know.
         inside = place.layer.named_modules() if hasattr(place.layer, "named_modules") else [("", place.layer)]
         for path, part in inside:
             own = dict(vars(part))
-            for name, array in _leaves(own | own.pop("_parameters", {}) | own.pop("_buffers", {}), ()):
-                known = id(array) in counted or not keras.backend.is_float_dtype(array.dtype)
-                if not known and found.setdefault(id(array), name) is name:
-                    arrays["/".join(filter(None, (place.path, path, name)))] = array
-    return arrays
+            tensors = own.pop("_parameters", {}) | own.pop("_buffers", {})
+            for name, array in _leaves(own | tensors, ()):
+                if id(array) not in of_keras:
+                    yield "/".join(filter(None, (place.path, path))), name, array
 
 
 def _is_array(thing: Any) -> bool:

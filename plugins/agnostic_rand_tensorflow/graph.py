@@ -204,7 +204,7 @@ class _Inliner:
             results = self._body(node.attr["body"].func.name, given)
             for (one, _), (result, _) in zip(given, results, strict=True):
                 if one.carried:
-                    one.later += (result, test)
+                    one.later.extend((result, test))
             return results
         return self._body(node.op, inputs) if node.op in self._bodies else None
 
