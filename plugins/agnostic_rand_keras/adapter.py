@@ -268,7 +268,7 @@ class KerasAdapter:
                     received=f"one that reads {names} of the original" if names else "another order",
                     fix="Pass isolation='in_place'.",
                 )
-        twin._layers, twin._example = self._layers, self._example
+        twin._layers, twin._example, twin.channel_axis = self._layers, self._example, self.channel_axis
         twin.order_source, twin.other_arrays = self.order_source, self.other_arrays
         return twin
 

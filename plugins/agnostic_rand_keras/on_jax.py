@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any, Self
@@ -14,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from jax.extend import core
 
 from agnostic_rand.adapters import Array, HostArray, ReluRule
-from agnostic_rand_jax.program import Program, bodies, flattened
+from agnostic_rand_jax.dependence import Dependence, dependence, mark_of
 from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
@@ -42,7 +40,7 @@ class JaxRuntime:
         self._jitted = _JittedFunctions(forward)
         self.traces = self._jitted.traces
         self._trace: Any = None
-        self._reached: dict[object, tuple[_Reached, tuple[keras.Variable, ...]]] = {}
+        self._reached: dict[object, tuple[Dependence, tuple[keras.Variable, ...]]] = {}
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """The same jitted functions, on other weights."""
@@ -79,13 +77,14 @@ class JaxRuntime:
                 outputs, first[:] = self._forward.first_uses(given, values)
                 return outputs
 
-            found = _reached(flattened(jax.make_jaxpr(called)(self._values(), inputs)))
-            self._reached[kind] = found, tuple(first)
+            jaxpr = jax.make_jaxpr(called)(self._values(), inputs)
+            self._reached[kind] = dependence(jaxpr, len(self._forward.variables)), tuple(first)
         found, read = self._reached[kind]
         # A variable of another model has no argument of its own: reading it is all that shows.
         own = {id(variable): i for i, variable in enumerate(self._forward.variables)}
-        used = {i for i in map(id, read) if own.get(i, -1) in found.arguments or i not in own}
-        names = named(held, used | {id(array) for array in found.constants})
+        reached = found.results[0]
+        used = {i for i in map(id, read) if i not in own or reached & mark_of(own[i])}
+        names = named(held, used | {id(array) for mark, array in found.constants.items() if reached & mark})
         return Seen(read, names, names)
 
     def outside_loops(self, output: Array) -> bool:
@@ -253,30 +252,6 @@ class _JittedFunctions:
         outputs, pullback, activation = jax.vjp(moved, jnp.zeros(last.shape, last.dtype), has_aux=True)
         (gradient,) = pullback(_directions(outputs, targets))
         return activation, gradient
-
-
-@dataclass(frozen=True)
-class _Reached:
-    """What the outputs of a computation depend on.
-
-    Args:
-        arguments: The positions of arguments.
-        constants: Arrays that it holds.
-    """
-
-    arguments: frozenset[int]
-    constants: tuple[Array, ...]
-
-
-def _reached(program: Program) -> _Reached:
-    live = {atom for atom in program.outputs if not isinstance(atom, core.Literal)}
-    constants: list[Array] = []
-    for step in reversed(program.steps):
-        if live.intersection(step.outputs):
-            live.update(atom for atom in step.inputs if not isinstance(atom, core.Literal))
-            constants += [array for body in bodies(step) for array in _reached(body).constants]
-    constants += [array for number, array in program.constants.items() if number in live]
-    return _Reached(frozenset(i for i, number in enumerate(program.inputs) if number in live), tuple(constants))
 
 
 def _directions(outputs: Array, targets: Array) -> Array:
