@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, Self
 
@@ -22,12 +21,13 @@ from agnostic_rand.adapters import (
     ReluRule,
     SideInputs,
     TrainingStep,
+    by_first_use,
 )
 from agnostic_rand.errors import InputError, WeightsError, unknown_name
 from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
 from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
-from agnostic_rand_jax.inventory import Leaf, layers_of, ordered, with_distinct_parameters
+from agnostic_rand_jax.inventory import Leaf, layers_of, with_distinct_parameters
 from agnostic_rand_jax.spectral import SpectralLink, following
 from agnostic_rand_jax.tracing import Trace
 from agnostic_rand_jax.training import TrainingFunction, adam_update, trainer
@@ -60,8 +60,9 @@ class JaxAdapter(ABC):
         # Adapters of copies have another one; those beside other inputs have the same.
         self._weights = object()
         if trace is not None:
-            in_order = ordered(self._layers, trace.order, {leaf.key: leaf.layer for leaf in leaves})
-            self._layers = tuple(replace(layer, unused=self._unused(layer, trace)) for layer in in_order)
+            order = (self._leaves[key].layer for key in trace.order)
+            used = trace.used
+            self._layers = by_first_use(self._layers, order, lambda layer, name: self._keys[layer][name] in used)
             self.order_source, self.other_arrays = "traced", trace.others
 
     @property
@@ -193,10 +194,6 @@ class JaxAdapter(ABC):
             if layer.name in layers and known:
                 estimates[layer.name] = known
         return estimates
-
-    def _unused(self, layer: Layer, trace: Trace) -> tuple[str, ...]:
-        keys = self._keys[layer.name]
-        return tuple(p.name for p in layer.parameters if p.size and keys[p.name] not in trace.used)
 
     def _refuse_unknown(self, layers: Sequence[str]) -> None:
         for name in layers:

@@ -93,25 +93,6 @@ def layers_of(leaves: Iterable[Leaf]) -> tuple[Layer, ...]:
     )
 
 
-def ordered(layers: Sequence[Layer], uses: Sequence[str], layer_of: Mapping[str, str]) -> tuple[Layer, ...]:
-    """The layers by their first use; one that is not used follows the one declared before it.
-
-    Args:
-        layers: In the order of declaration.
-        uses: The keys of the arrays that are used, in the order of use.
-        layer_of: By key, the name of the layer.
-    """
-    order = list(dict.fromkeys(layer_of[key] for key in uses))
-    used = set(order)
-    previous: str | None = None
-    for layer in layers:
-        if layer.name not in used:
-            order.insert(order.index(previous) + 1 if previous is not None else 0, layer.name)
-        previous = layer.name
-    by_name = {layer.name: layer for layer in layers}
-    return tuple(by_name[name] for name in order)
-
-
 def described(name: str, array: jax.Array, meaning: Meaning) -> Parameter:
     """The core's view of an array.
 

@@ -17,9 +17,11 @@ from agnostic_rand.adapters import (
     HostArray,
     Layer,
     OrderSource,
+    Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
+    by_first_use,
     mapped,
 )
 from agnostic_rand.errors import InputError, ModelError, unknown_name
@@ -33,9 +35,10 @@ from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
 from agnostic_rand_keras.interception import output_shapes
 from agnostic_rand_keras.inventory import take_inventory
 from agnostic_rand_keras.native_init import initialized
-from agnostic_rand_keras.order import graph_order, traced_order
+from agnostic_rand_keras.order import graph_order
 from agnostic_rand_keras.random_state import keras_state, set_keras_state
-from agnostic_rand_keras.runtime import Runtime, open_runtime
+from agnostic_rand_keras.reads import Name, Seen, is_learned, others
+from agnostic_rand_keras.runtime import Runtime, open_runtime, refuse_strangers
 from agnostic_rand_keras.statistics import normalizations, refuse_unknown_statistics
 from agnostic_rand_keras.training import make_trainer
 from agnostic_rand_keras.tree import all_layers, all_variables, seed_states
@@ -79,6 +82,7 @@ class KerasAdapter:
         self._dtype = _input_dtype(self._layers)
         self._example: tuple[Array, SideInputs | None] = (None, None)
         self.order_source: OrderSource = "declared"
+        self.other_arrays: tuple[str, ...] = ()
         if example_inputs is not None:
             self._trace(example_inputs, example_beside)
         elif (order := graph_order(model, self._layers, self._owners)) is not None:
@@ -125,8 +129,16 @@ class KerasAdapter:
             # Keras registers the types that NumPy lacks, such as bfloat16, with NumPy.
             held[name].assign(np.array(value).astype(held[name].dtype))
 
+    def reads(self, inputs: Array, of: KerasAdapter) -> Reads:
+        """What the outputs depend on of this model, or of the one that it was copied from."""
+        seen = self._at(inputs)[1].seen(inputs, of._listed())
+        return Reads(seen.read, seen.branches)
+
     def clone(self) -> Self:
         """An adapter of a copy of the model, without what was compiled for training."""
+        if self._example[0] is None:
+            held = others(self._model, self._listed()).items()
+            refuse_strangers(self._model, [path for (_, path), array in held if is_learned(array)])
         return cloned(self._model, self._opened)
 
     def beside(self, inputs: SideInputs) -> Self:
@@ -238,23 +250,26 @@ class KerasAdapter:
             variable.assign(value)
 
     def _opened(self, duplicate: keras.Model) -> Self:
-        """The adapter of a copy; it is traced as this one was, which shows whether it calls what it owns."""
+        """The adapter of a copy; its forward pass shows whether it calls what it owns."""
         example, beside = self._example
+        twin = type(self)(duplicate, forward=self._forward.forward)
+        twin._runtime = self._runtime.for_copy(twin._forward)
         if example is None:
             refuse_bound_functions(self._model, duplicate)
-        forward = self._forward.forward
-        twin = type(self)(duplicate, forward=forward, example_inputs=example, example_beside=beside)
-        if example is not None and twin._layers != self._layers:
-            raise ModelError(
-                "the copy of the model",
-                expected="the order of layers of the model itself",
-                received="another",
-                fix="Pass isolation='in_place'.",
-            )
-        by_name = {layer.name: layer for layer in twin._layers}
-        twin._layers = tuple(by_name[layer.name] for layer in self._layers)
-        twin.order_source = self.order_source
-        twin._runtime = self._runtime.for_copy(twin._forward)
+        else:
+            called = twin if beside is None else twin.beside(beside)
+            seen = called._at(example)[1].seen(example, self._listed())
+            order = [layer.name for layer in twin._ordered(seen)]
+            if seen.read or order != [layer.name for layer in self._layers]:
+                names = ", ".join(sorted(map(".".join, seen.read)))
+                raise ModelError(
+                    "the copy of the model",
+                    expected="its own weights in the model's order",
+                    received=f"one that reads {names} of the original" if names else "another order",
+                    fix="Pass isolation='in_place'.",
+                )
+        twin._layers, twin._example, twin.channel_axis = self._layers, self._example, self.channel_axis
+        twin.order_source, twin.other_arrays = self.order_source, self.other_arrays
         return twin
 
     def _at(self, inputs: Array) -> tuple[ForwardPass, Runtime]:
@@ -271,10 +286,8 @@ class KerasAdapter:
         beside = None if example_beside is None else mapped(self.asarray, example_beside)
         traced = self if beside is None else self.beside(beside)
         try:
-            runtime = traced._at(inputs)[1]
-            self._layers = traced_order(
-                self._layers, self._variables, self._forward.variables, lambda: runtime.trace(inputs)
-            )
+            held = others(self._model, self._listed())
+            seen = traced._at(inputs)[1].seen(inputs, self._listed() | held)
         except ModelError:
             raise
         except Exception as error:
@@ -284,7 +297,20 @@ class KerasAdapter:
                 received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
                 fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
             ) from error
+        own = {id(variable) for variable in self._forward.variables}
+        foreign = [v.path for v in seen.first if v.trainable and id(v) not in own]
+        refuse_strangers(self._model, [*seen.strangers, *foreign])
+        self._layers = self._ordered(seen)
+        self.other_arrays = tuple(path for layer, path in held if (layer, path) in seen.used)
         self._example, self.order_source = (inputs, beside), "traced"
+
+    def _ordered(self, seen: Seen) -> tuple[Layer, ...]:
+        layer_of = {id(v): layer for (layer, _), v in self._listed().items()}
+        return by_first_use(self._layers, (layer_of[id(v)] for v in seen.first if id(v) in layer_of), seen.may_use)
+
+    def _listed(self) -> dict[Name, Any]:
+        """What the layers list, by layer and name."""
+        return {(layer, name): v for layer, held in self._variables.items() for name, v in held.items()}
 
     def _owner(self, layer: str) -> keras.Layer:
         self._held(layer)

@@ -52,7 +52,8 @@ def cloned(model: keras.Model, accept: Callable[[keras.Model], T]) -> T:
         f"the model {model.name!r}",
         expected="a model that can be copied object by object, or built anew from get_config()",
         received=f"{faults[0]} / {faults[1]}",
-        fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
+        fix="Let forward= and the model's own functions use the model that they are given, or pass "
+        "isolation='in_place': weights are swapped in your model and put back bit for bit.",
     )
 
 

@@ -11,6 +11,7 @@ import keras
 from agnostic_rand.adapters import Array, Forward
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.calling import call_model
+from agnostic_rand_keras.reads import FirstUses
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class ForwardPass:
         """
         with keras.StatelessScope(state_mapping=self.mapping(values)):
             return self.called(inputs, values, training=training)
+
+    def first_uses(
+        self, inputs: Array, values: Sequence[Array] | None = None
+    ) -> tuple[Array, tuple[keras.Variable, ...]]:
+        """The outputs, and the variables in the order in which they are read; none of them changes."""
+        with FirstUses(self.mapping(values)) as scope:
+            return self.called(inputs, values), tuple(scope.seen.values())
 
     def mapping(self, values: Sequence[Array] | None) -> list[tuple[keras.Variable, Array]]:
         """The state of a scope in which the model has these values."""

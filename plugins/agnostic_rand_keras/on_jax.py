@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import ModuleType
@@ -15,10 +15,12 @@ import keras
 import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand_jax.dependence import Dependence, dependence, mark_of
 from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.reads import Name, Seen, named
 from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update
 from agnostic_rand_keras.statistics import batch_statistics
@@ -38,6 +40,7 @@ class JaxRuntime:
         self._jitted = _JittedFunctions(forward)
         self.traces = self._jitted.traces
         self._trace: Any = None
+        self._reached: dict[object, tuple[Dependence, tuple[keras.Variable, ...]]] = {}
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """The same jitted functions, on other weights."""
@@ -63,6 +66,26 @@ class JaxRuntime:
             return self._forward.called(given)
 
         jax.eval_shape(called, inputs)
+
+    def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
+        """By the jaxpr of the outputs, which is made once for inputs of a kind."""
+        kind = (tuple(inputs.shape), str(inputs.dtype))
+        if kind not in self._reached:
+            first: list[keras.Variable] = []
+
+            def called(values: list[Array], given: Array) -> Array:
+                outputs, first[:] = self._forward.first_uses(given, values)
+                return outputs
+
+            jaxpr = jax.make_jaxpr(called)(self._values(), inputs)
+            self._reached[kind] = dependence(jaxpr, len(self._forward.variables)), tuple(first)
+        found, read = self._reached[kind]
+        # A variable of another model has no argument of its own: reading it is all that shows.
+        own = {id(variable): i for i, variable in enumerate(self._forward.variables)}
+        reached = found.results[0]
+        used = {i for i in map(id, read) if i not in own or reached & mark_of(own[i])}
+        names = named(held, used | {id(array) for mark, array in found.constants.items() if reached & mark})
+        return Seen(read, names, names)
 
     def outside_loops(self, output: Array) -> bool:
         """Whether it belongs to the trace of the inputs: a loop's body has a trace of its own."""

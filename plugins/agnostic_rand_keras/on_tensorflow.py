@@ -7,7 +7,7 @@ are NumPy's: TensorFlow's own do not follow the array API standard.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,12 @@ from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
 from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.reads import Name, Seen, named
 from agnostic_rand_keras.relu_layers import plain_leaks
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_strangers
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
+from agnostic_rand_tensorflow.graph import FlatGraph, flattened
 from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
 
 
@@ -44,6 +46,7 @@ class TensorFlowRuntime:
         self._traced = _TracedFunctions(forward)
         self.traces = self._traced.traces
         self._graph: Any = None
+        self._graphs: dict[object, tuple[FlatGraph, tuple[keras.Variable, ...]]] = {}
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """The same traced functions, on other weights."""
@@ -67,10 +70,26 @@ class TensorFlowRuntime:
             self._graph = given.graph
             return self._forward.called(given)
 
-        traced = tf.function(called, autograph=False).get_concrete_function(tf.convert_to_tensor(inputs))
-        own = {id(variable.value) for variable in self._forward.variables}
-        strangers = [v.name for v in traced.graph.trainable_variables if id(v) not in own]
-        refuse_strangers(self._forward.model, "tf.Variable", strangers)
+        tf.function(called, autograph=False).get_concrete_function(tf.convert_to_tensor(inputs))
+
+    def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
+        """By the graph of the outputs, which is traced once for inputs of a kind."""
+        kind = (tuple(inputs.shape), str(inputs.dtype))
+        if kind not in self._graphs:
+            first: list[keras.Variable] = []
+
+            def called(given: tf.Tensor) -> tf.Tensor:
+                outputs, first[:] = self._forward.first_uses(given)
+                return outputs
+
+            traced = tf.function(called, autograph=False).get_concrete_function(tf.convert_to_tensor(inputs))
+            self._graphs[kind] = flattened(traced, {}), tuple(first)
+        graph, read = self._graphs[kind]
+        used = named(held, graph.outside)
+        of_keras = {id(variable.value) for variable in read}
+        others = (o.variable for o in graph.reached if o.variable is not None and id(o.variable) not in of_keras)
+        strangers = tuple(v.name for v in others if v.trainable and v.dtype.is_floating)
+        return Seen(read, used, used, strangers, graph.opaque)
 
     def outside_loops(self, output: Array) -> bool:
         """Whether it is in the graph of the inputs: a loop's body has a graph of its own."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Self
 
 import array_api_compat.torch
+import keras
 import numpy as np
 import torch
 
@@ -16,12 +17,15 @@ from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.reads import Name, Seen, value_of
 from agnostic_rand_keras.relu_layers import plain_leaks
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient, refuse_strangers
+from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tree import all_layers
-from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.modes import interpreted, without_caches
 from agnostic_rand_torch.relu import ReluRules
+from agnostic_rand_torch.tracing import writes_itself
+from agnostic_rand_torch.watch import WritesItselfError, watched
 
 
 class TorchRuntime:
@@ -36,14 +40,9 @@ class TorchRuntime:
     def __init__(self, forward: ForwardPass) -> None:
         self._forward = forward
         self._model = forward.model
-        values = [v.value for v in forward.variables]
-        self._device = values[0].device if values else torch.device("cpu")
+        first = next(iter(forward.variables), None)
+        self._device = torch.device("cpu") if first is None else first.value.device
         self.traces: Counter[str] = Counter()
-        own = {id(value) for value in values}
-        # The method of the base class: Keras' own would add an attribute to the layer.
-        named = [n for layer in all_layers(self._model) for n in torch.nn.Module.named_parameters(layer)]
-        strangers = {id(p): name for name, p in named if id(p) not in own}
-        refuse_strangers(self._model, "torch.nn.Parameter", list(strangers.values()))
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """A runtime of its own."""
@@ -63,6 +62,27 @@ class TorchRuntime:
         """Call the model."""
         with torch.no_grad(), self.evaluating():
             self._forward.called(inputs)
+
+    def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
+        """By a forward pass over `inputs`, with an eye on each operation."""
+        tensors = {name: value_of(thing) for name, thing in held.items()}
+        beside = [given.value for given in self._forward.variables if not isinstance(given, keras.Variable)]
+        first: list[keras.Variable] = []
+
+        def run() -> torch.Tensor:
+            outputs: torch.Tensor
+            outputs, first[:] = self._forward.first_uses(inputs)
+            return outputs
+
+        try:
+            with torch.no_grad(), self.evaluating(), interpreted():
+                seen = watched(tensors, [inputs, *beside], run)
+        except WritesItselfError as error:
+            raise writes_itself(self._model.name, error.name) from None
+        used = seen.used if seen.followed else frozenset(tensors)
+        learned = [path for layer, path in used if not layer and tensors["", path].requires_grad]
+        learned += [f"a tensor of shape {tuple(t.shape)}" for t in seen.unknown if t.requires_grad]
+        return Seen(tuple(first), seen.read, used, tuple(learned), seen.branches)
 
     def outside_loops(self, output: Array) -> bool:
         """Always: loops are Python's."""
@@ -162,12 +182,16 @@ class TorchRuntime:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Put back the modes of torch modules inside Keras layers, which Keras switches at each call."""
+        """Put back the modes of torch modules inside Keras layers, which Keras switches at each call.
+
+        What the caller's contexts keep of the weights is not used meanwhile.
+        """
         # A graph's model does not count its layers among its modules.
         layers = all_layers(self._model)
         training = {part: part.training for layer in layers for part in layer.modules()}
         try:
-            yield
+            with without_caches():
+                yield
         finally:
             for part, mode in training.items():
                 part.training = mode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +14,7 @@ import keras
 from agnostic_rand.adapters import Array, HostArray, ReluRule
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.forward import ForwardPass
+from agnostic_rand_keras.reads import Name, Seen
 
 Loss: TypeAlias = Callable[[Array, Array], Array]
 """`loss(labels, outputs) -> scalar`."""
@@ -66,6 +67,9 @@ class Runtime(Protocol):
 
     def trace(self, inputs: Array) -> None:
         """Run the model's Python code once on `inputs`, on real or symbolic values."""
+
+    def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
+        """What a forward pass does with variables and arrays; its code may run, and nothing is compiled."""
 
     def outside_loops(self, output: Array) -> bool:
         """Whether what a layer put out while `trace` ran lives outside of loops, as its inputs do."""
@@ -133,23 +137,23 @@ def open_runtime(forward: ForwardPass) -> Runtime:
     )
 
 
-def refuse_strangers(model: keras.Model, kind: str, names: Sequence[str]) -> None:
-    """Raise where the model learns what Keras does not know of.
+def refuse_strangers(model: keras.Model, names: Sequence[str]) -> None:
+    """Raise where the model computes with what is learned and is none of its weights.
 
     Args:
         model: The model.
-        kind: What the strangers are.
-        names: Their names.
+        names: What that is.
 
     Raises:
-        ModelError: There are some.
+        ModelError: There is some.
     """
     if names:
         raise ModelError(
             f"the model {model.name!r}",
             expected="weights that Keras counts as the model's",
-            received=f"plain {kind} objects: {', '.join(names[:5])}",
-            fix="Make them with add_weight or keras.Variable in a layer of the model.",
+            received=f"others that are learned: {', '.join(names[:5])}",
+            fix="Make weights with add_weight or keras.Variable, not as a tf.Variable or torch.nn.Parameter, and "
+            "assign the layer that holds them to an attribute of the model or of one of its layers.",
         )
 
 

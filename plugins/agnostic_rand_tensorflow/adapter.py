@@ -17,9 +17,11 @@ from agnostic_rand.adapters import (
     HostArray,
     Layer,
     OrderSource,
+    Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
+    by_first_use,
     joined,
     mapped,
 )
@@ -31,10 +33,9 @@ from agnostic_rand_tensorflow.deduction import deduced_meanings, used_variables
 from agnostic_rand_tensorflow.functions import Functions, host_targets
 from agnostic_rand_tensorflow.inventory import Inventory, take_inventory
 from agnostic_rand_tensorflow.legacy_keras import is_layer
-from agnostic_rand_tensorflow.order import by_first_use
+from agnostic_rand_tensorflow.others import other_arrays
 from agnostic_rand_tensorflow.ownership import Ownership, walk
 from agnostic_rand_tensorflow.random_state import GlobalState
-from agnostic_rand_tensorflow.tracing import Known
 from agnostic_rand_tensorflow.training import training_step
 
 _HALF = (tf.float16, tf.bfloat16)
@@ -70,8 +71,9 @@ class TensorFlowAdapter:
         example_beside: SideInputs | None = None,
     ) -> None:
         ownership = walk(model)
-        self._open(model, forward, ownership, take_inventory(model, ownership, {}), {})
+        self._open(model, forward, ownership, take_inventory(model, ownership, {}), False)
         self.order_source: OrderSource = "declared"
+        self.other_arrays: tuple[str, ...] = ()
         if example_inputs is not None:
             beside = None if example_beside is None else mapped(self.asarray, example_beside)
             self._trace(self.asarray(example_inputs), beside)
@@ -120,6 +122,13 @@ class TensorFlowAdapter:
             ours, theirs = (one if beside is None else one.beside(beside) for one in (self, twin))
             theirs._refuse_different(ours, example)
         return twin
+
+    def reads(self, inputs: Array, of: TensorFlowAdapter) -> Reads:
+        """What the outputs depend on of this model, or of the one that it was copied from; nothing is computed."""
+        graph = self._functions.seen(self._ready(inputs))
+        reached = graph.outside
+        held = ((layer, name, v) for layer, named in of._variables.items() for name, v in named.items())
+        return Reads(frozenset((layer, name) for layer, name, v in held if id(v) in reached), graph.opaque)
 
     def beside(self, inputs: SideInputs) -> Self:
         """The same model as a function of one of its inputs; what was traced is shared."""
@@ -183,7 +192,7 @@ class TensorFlowAdapter:
         forward: Forward | None,
         ownership: Ownership,
         inventory: Inventory,
-        foreign: dict[int, tf.Variable],
+        copied: bool,
     ) -> None:
         self._native = model
         self._forward = forward
@@ -203,7 +212,7 @@ class TensorFlowAdapter:
         self._example: tuple[HostArray | None, SideInputs | None] = (None, None)
 
         def made(call: Call) -> Functions:
-            return Functions(call, Known(own, foreign), dtype=cast, name=self._name)
+            return Functions(call, own, copied=copied, dtype=cast, name=self._name)
 
         call = call_of(model, forward)
         self._whole, self._besides = made(call), SideFunctions(call, made)
@@ -231,10 +240,9 @@ class TensorFlowAdapter:
             layer: None if owner is None else duplicate.owners[id(owner)]
             for layer, owner in original._owners.items()
         }
-        foreign = {id(owned.variable.handle): owned.variable for owned in original._ownership.variables}
         inventory = Inventory(original._layers, variables, owners)
-        self._open(duplicate.model, original._forward, duplicate.ownership, inventory, foreign)
-        self.order_source = original.order_source
+        self._open(duplicate.model, original._forward, duplicate.ownership, inventory, True)
+        self.order_source, self.other_arrays = original.order_source, original.other_arrays
         self._example = original._example
 
     def _refuse_different(self, original: Self, inputs: HostArray) -> None:
@@ -273,7 +281,14 @@ class TensorFlowAdapter:
             ) from error
         inventory = take_inventory(self._native, self._ownership, deduced_meanings(graph))
         self._variables, self._owners = inventory.variables, inventory.owners
-        self._layers = by_first_use(inventory.layers, inventory.variables, used_variables(graph))
+        reached, opaque = graph.outside, graph.opaque
+        layer_of = {id(v): layer for layer, held in self._variables.items() for v in held.values()}
+        self._layers = by_first_use(
+            inventory.layers,
+            (layer_of[key] for key in used_variables(graph) if key in layer_of),
+            lambda layer, name: opaque or id(self._variables[layer][name]) in reached,
+        )
+        self.other_arrays = other_arrays(self._ownership, inventory.variables, reached)
         self._example = inputs, beside
         self.order_source = "traced"
 

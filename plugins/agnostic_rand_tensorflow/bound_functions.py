@@ -1,7 +1,7 @@
 """Functions that a copy of a model shares with the model, bound to the model's own modules.
 
 Python copies no function: the closure of one that is an attribute of a module, or what a Lambda layer
-calls, names the same objects in the copy. The outputs for example inputs find out whether they are
+calls, names the same objects in the copy. The graph of a call on example inputs tells whether they are
 used; without any, that they can be reached is all that is known.
 """
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from agnostic_rand_tensorflow.declared import Meaning
 from agnostic_rand_tensorflow.einsum import kernel_axes
-from agnostic_rand_tensorflow.graph import FlatGraph, Operation
+from agnostic_rand_tensorflow.graph import SHAPES, FlatGraph, Operation
 from agnostic_rand_tensorflow.normalization import normalization_meaning
 
 _PASSING = frozenset({"ReadVariableOp", "Identity", "Cast", "Snapshot", "StopGradient", "EnsureShape"})
 _RESHAPING = frozenset({"Reshape", "ExpandDims", "Squeeze", "BroadcastTo", "SpaceToBatchND", "BatchToSpaceND"})
-_NO_USE = frozenset({"NoOp", "Shape", "ShapeN", "Size", "Rank", "VariableShape", "VarIsInitializedOp"})
+_NO_USE = SHAPES | {"NoOp"}
 
 _CONVOLUTIONS: Mapping[str, tuple[str, ...]] = {
     "Conv2D": ("h", "w", "in", "out"),

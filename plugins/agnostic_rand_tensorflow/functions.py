@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import tensorflow as tf
 from agnostic_rand.adapters import HostArray, ReluRule
 from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_tensorflow.calling import Call
+from agnostic_rand_tensorflow.graph import FlatGraph
 from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
-from agnostic_rand_tensorflow.tracing import Known, Trace, kept, trace
+from agnostic_rand_tensorflow.tracing import Trace, kept, refuse_untracked, trace
 
 _HALF = (tf.float16, tf.bfloat16)
 
@@ -22,14 +23,17 @@ class Functions:
 
     Args:
         call: From inputs to outputs.
-        known: The variables that a trace may meet.
+        own: By the `id` of its handle, each variable of the model.
+        copied: Whether it is a copy, which may use variables of the original; others may use none but their own.
         dtype: What the model computes in, where inputs are to be cast to it.
         name: The model's name in errors.
     """
 
-    def __init__(self, call: Call, known: Known, *, dtype: tf.DType | None, name: str) -> None:
+    def __init__(
+        self, call: Call, own: Mapping[int, tf.Variable], *, copied: bool, dtype: tf.DType | None, name: str
+    ) -> None:
         self._call = call
-        self._known = known
+        self._own, self._copied = own, copied
         self._dtype = dtype
         self._name = name
         self._traces: dict[tuple[object, ...], Trace] = {}
@@ -55,6 +59,12 @@ class Functions:
         if rule == "standard":
             return self.traced("gradient", self._outputs_and_gradient, inputs, targets)
         return self._known_trace(rule, inputs, targets) or self._relu_trace(rule, inputs, targets)
+
+    def seen(self, inputs: HostArray) -> FlatGraph:
+        """The operations of a forward pass, from a trace that is there, or of the outputs alone."""
+        (kind,) = _key("", [inputs])[1:]
+        known = (t for key, t in self._traces.items() if key[0] in ("outputs", "gradient") and key[1] == kind)
+        return (next(known, None) or self.forward(inputs)).graph
 
     def outputs(self, inputs: tf.Tensor) -> tf.Tensor:
         """The outputs `(n, classes)`, in a graph."""
@@ -97,11 +107,13 @@ class Functions:
 
     def _new_trace(self, name: str, body: Callable[..., Any], *arrays: HostArray) -> Trace:
         try:
-            made = trace(body, arrays, self._known)
+            made = trace(body, arrays, self._own)
         except tf.errors.OperatorNotAllowedInGraphError:
             # Python's `if` and `for` over tensors.
             self._call = tf.autograph.to_graph(self._call)
-            made = trace(body, arrays, self._known)
+            made = trace(body, arrays, self._own)
+        if not self._copied:
+            refuse_untracked(made.graph, self._own)
         self._traces[_key(name, arrays)] = made
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -22,6 +23,9 @@ class Operation:
         places: Which output of each of the inputs is taken: `"0"` in a graph, `"output:0"` in a function.
         within: The names of the calls, branches and loops in whose bodies it is, from the outermost.
         carried: Whether it stands for a value that changes from round to round of a loop.
+        captured: The tensor of the world outside that this is, or `None`.
+        later: What its value depends on besides: what is written to the variable, what a loop hands on to its
+            next round, and for a branch the other branches and the condition.
     """
 
     type: str
@@ -32,6 +36,8 @@ class Operation:
     places: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     carried: bool = False
+    captured: tf.Tensor | None = None
+    later: list[Operation] = field(default_factory=list)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -43,6 +49,12 @@ Source: TypeAlias = tuple[Operation, str]
 """A tensor: the operation that makes it, and which of that operation's outputs it is."""
 
 
+SHAPES = frozenset({"Shape", "ShapeN", "Size", "Rank", "VariableShape", "VarIsInitializedOp"})
+"""Operations that look at no value of what they take."""
+
+# What takes the handle of a variable and leaves its value alone.
+_READS = SHAPES | {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "Identity"}
+_PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _LOOPS = ("While", "StatelessWhile")
@@ -63,20 +75,49 @@ class FlatGraph:
     operations: tuple[Operation, ...]
     outputs: tuple[Operation, ...]
 
+    @cached_property
+    def reached(self) -> tuple[Operation, ...]:
+        """What the first output depends on."""
+        found: dict[Operation, None] = {}
+        waiting = [self.outputs[0]]
+        while waiting:
+            operation = waiting.pop()
+            if operation not in found:
+                found[operation] = None
+                taken = operation.inputs[:1] if operation.carried else operation.inputs
+                waiting += [*(() if operation.type in SHAPES else taken), *operation.later]
+        return tuple(found)
+
+    @property
+    def outside(self) -> frozenset[int]:
+        """The `id` of each variable and captured tensor that the first output depends on."""
+        return frozenset(id(o.captured if o.variable is None else o.variable) for o in self.reached)
+
+    @property
+    def opaque(self) -> bool:
+        """Whether the first output depends on Python code, which may read anything."""
+        return any(operation.type in _PYTHON for operation in self.reached)
+
+    @property
+    def changed(self) -> tuple[tf.Variable, ...]:
+        """The variables that are written to."""
+        taken = dict.fromkeys(operand for operation in self.operations for operand in operation.inputs)
+        return tuple(handle.variable for handle in taken if handle.variable is not None and handle.later)
+
 
 def flattened(function: Any, variables: Mapping[int, tf.Variable]) -> FlatGraph:
     """Inline everything that a concrete function calls.
 
     Args:
         function: The concrete function.
-        variables: By the `id` of its handle, each variable that may be captured.
+        variables: By the `id` of its handle, each variable that the function does not know as one.
     """
     captured = list(function.captured_inputs)
     placeholders = [tensor.op.name for tensor in function.inputs[len(function.inputs) - len(captured) :]]
+    known = {id(variable.handle): variable for variable in function.variables} | dict(variables)
     handles = {
-        name: Operation("Variable", variable=variables[id(handle)])
-        for name, handle in zip(placeholders, captured, strict=True)
-        if id(handle) in variables
+        name: Operation("Captured", variable=known.get(id(taken)), captured=taken)
+        for name, taken in zip(placeholders, captured, strict=True)
     }
     return inlined(function.graph, handles, [tensor.name for tensor in function.outputs])
 
@@ -135,6 +176,9 @@ class _Inliner:
             carried=carried,
         )
         self.operations.append(operation)
+        for handle in operation.inputs:
+            if handle.variable is not None and kind not in _READS:
+                handle.later.append(operation)
         return operation
 
     def _called(self, node: Any, inputs: tuple[Source, ...]) -> tuple[Source, ...] | None:
@@ -146,6 +190,8 @@ class _Inliner:
             branches = named or node.attr["branches"].list.func
             # All are walked through; which one runs is not known.
             outputs = [self._body(branch.name, inputs[1:]) for branch in branches]
+            for (made, _), *others in zip(*outputs, strict=True):
+                made.later.extend(other for other, _ in (*others, inputs[0]))
             return outputs[0]
         if node.op in _LOOPS:
             given = tuple(
@@ -154,8 +200,12 @@ class _Inliner:
                 else (self._added("Identity", (source, *inputs), node, carried=True), "0")
                 for source in inputs
             )
-            self._body(node.attr["cond"].func.name, given)
-            return self._body(node.attr["body"].func.name, given)
+            ((test, _),) = self._body(node.attr["cond"].func.name, given)
+            results = self._body(node.attr["body"].func.name, given)
+            for (one, _), (result, _) in zip(given, results, strict=True):
+                if one.carried:
+                    one.later.extend((result, test))
+            return results
         return self._body(node.op, inputs) if node.op in self._bodies else None
 
     def _body(self, name: str, inputs: Sequence[Source]) -> tuple[Source, ...]:

@@ -102,7 +102,7 @@ class _Walker:
                 self.found.append(Owned(variable, root, "", name, True, variable.trainable))
 
     def _visit_object(self, owner: Any, path: str) -> None:
-        for name, leaf, direct in _leaves_of(owner):
+        for name, leaf, direct in leaves_of(owner):
             if isinstance(leaf, tf.Variable):
                 self.found.append(Owned(leaf, owner, path, name, direct, leaf.trainable))
             elif isinstance(leaf, tf.random.Generator):
@@ -114,7 +114,7 @@ class _Walker:
 
     def _visit_layer(self, layer: Any, path: str) -> None:
         """A layer of Keras 2: its own weights, then the layers inside it by their names."""
-        children = [(name, leaf) for name, leaf, _ in _leaves_of(layer) if _is_owner(leaf)]
+        children = [(name, leaf) for name, leaf, _ in leaves_of(layer) if _is_owner(leaf)]
         # A model lists its layers in order; its attributes may name the last one first.
         place = {id(child): i for i, child in enumerate(getattr(layer, "layers", ()))}
         children.sort(key=lambda child: place.get(id(child[1]), len(place)))
@@ -140,7 +140,8 @@ class _Walker:
                 self.found.append(Owned(variable.value, owner, place, name, True, variable.trainable))
 
 
-def _leaves_of(owner: Any) -> Iterator[tuple[str, Any, bool]]:
+def leaves_of(owner: Any) -> Iterator[tuple[str, Any, bool]]:
+    """What attributes hold, through lists and dicts: names, and whether each is an attribute itself."""
     ignored: frozenset[str] = getattr(type(owner), "_TF_MODULE_IGNORED_PROPERTIES", frozenset())
     skipped = ignored | _SKIPPED | (frozenset() if isinstance(owner, tf.Module) else _SKIPPED_OF_SAVED_MODELS)
     held = {key: value for key, value in vars(owner).items() if key not in skipped and not key.startswith("_self_")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,24 +14,6 @@ from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.graph import FlatGraph, flattened
 from agnostic_rand_tensorflow.random_state import global_variables
-
-# What takes the handle of a variable and leaves its value alone.
-_READS = frozenset(
-    {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp", "Identity"}
-)
-
-
-@dataclass(frozen=True)
-class Known:
-    """The variables that a trace may meet.
-
-    Args:
-        own: By the `id` of its handle, each variable of the model.
-        foreign: By the `id` of its handle, each variable of the model that this one is a copy of.
-    """
-
-    own: dict[int, tf.Variable]
-    foreign: dict[int, tf.Variable]
 
 
 @dataclass(frozen=True)
@@ -59,16 +41,16 @@ class Trace:
         return [output.numpy()[:count] for output in tf.nest.flatten(outputs)]
 
 
-def trace(body: Callable[..., Any], arrays: Sequence[HostArray], known: Known) -> Trace:
+def trace(body: Callable[..., Any], arrays: Sequence[HostArray], own: Mapping[int, tf.Variable]) -> Trace:
     """Trace a function for batches like these.
 
     Args:
         body: Takes and returns tensors.
         arrays: Examples of its arguments; the first dimension of all is the batch's.
-        known: The variables that may be met.
+        own: By the `id` of its handle, each variable of the model.
 
     Raises:
-        ModelError: The model creates variables when it is called, or uses some that it does not track.
+        ModelError: The model creates variables when it is called.
     """
 
     def guarded(*tensors: tf.Tensor) -> Any:
@@ -82,9 +64,8 @@ def trace(body: Callable[..., Any], arrays: Sequence[HostArray], known: Known) -
         # Code that reshapes by x.shape[0] needs a number there.
         batch = len(arrays[0])
         function = _concrete(guarded, [_spec(array, batch) for array in arrays])
-    _refuse_untracked(function, known)
-    graph = flattened(function, known.own | global_variables())
-    return Trace(function, batch, _changed(graph), graph)
+    graph = flattened(function, {**own, **global_variables()})
+    return Trace(function, batch, graph.changed, graph)
 
 
 def _concrete(body: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Any:
@@ -104,33 +85,22 @@ def _refuse_creation(_creator: Any, **kwargs: Any) -> Any:
     )
 
 
-def _refuse_untracked(function: Any, known: Known) -> None:
-    captured = {id(handle) for handle in function.captured_inputs}
-    for handle, variable in known.foreign.items():
-        if handle in captured:
-            raise ModelError(
-                f"the copy of the model, which uses the original's variable {variable.name!r}",
-                expected="a model whose functions read the variables of its own attributes",
-                received="one that holds a function, closure or SavedModel bound to other variables",
-                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
-            )
-    for variable in function.variables:
-        if id(variable.handle) not in known.own and variable.trainable and variable.dtype.is_floating:
+def refuse_untracked(graph: FlatGraph, own: Mapping[int, tf.Variable]) -> None:
+    """Refuse a model whose outputs depend on variables that are learned and none of its own.
+
+    Raises:
+        ModelError: There is one.
+    """
+    for variable in (operation.variable for operation in graph.reached):
+        if variable is None or not variable.trainable or not variable.dtype.is_floating:
+            continue
+        if id(variable.handle) not in own:
             raise ModelError(
                 f"the variable {variable.name!r}, which the model uses",
                 expected="a variable that the model tracks",
                 received="one that is no attribute of the model or of a module in it",
                 fix="Assign it to an attribute of the module: TensorFlow would not save or train it either.",
             )
-
-
-def _changed(graph: FlatGraph) -> tuple[tf.Variable, ...]:
-    written = {}
-    for operation in graph.operations:
-        for operand in operation.inputs:
-            if operand.variable is not None and operation.type not in _READS:
-                written[id(operand.variable)] = operand.variable
-    return tuple(written.values())
 
 
 @contextmanager

@@ -15,10 +15,9 @@ from agnostic_rand.errors import ModelError
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every submodule into evaluation mode, and back into its own mode at the end.
+    """Put every submodule into evaluation mode, without what the caller's contexts keep of its weights.
 
-    What the caller's contexts keep of the weights is not used meanwhile: weights that autocast has cast, and
-    those that `parametrize.cached()` has computed, would be the trained ones.
+    At the end each is in its own mode.
     """
     # A frozen script has no mode.
     modes = [(part, getattr(part, "training", False)) for part in module.modules()]
@@ -26,6 +25,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         if training:
             # The attribute, not train(): a module may override train() with effects of its own.
             part.training = False
+    try:
+        with without_caches():
+            yield
+    finally:
+        for part, training in modes:
+            if part.training is not training:
+                part.training = training
+
+
+@contextmanager
+def without_caches() -> Iterator[None]:
+    """Use no weights that autocast has cast, nor any that `parametrize.cached()` has computed.
+
+    They would be the trained ones.
+    """
     cast, cached, kept = torch.is_autocast_cache_enabled(), parametrize._cache_enabled, parametrize._cache
     try:
         torch.set_autocast_cache_enabled(False)
@@ -34,9 +48,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         torch.set_autocast_cache_enabled(cast)
         parametrize._cache_enabled, parametrize._cache = cached, kept
-        for part, training in modes:
-            if part.training is not training:
-                part.training = training
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Layer
+from agnostic_rand.adapters import Layer, by_first_use
 from agnostic_rand.errors import ModelError
 from agnostic_rand_torch.watch import Name, Seen, WritesItselfError, watched
 
@@ -29,23 +29,14 @@ class Trace:
     others: tuple[str, ...]
 
     def ordered(self, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-        """The layers by their first use, each with the parameters on which the outputs do not depend.
+        """The layers by their first use, each with the parameters on which the outputs do not depend."""
+        seen = self.seen
 
-        A layer that is not used follows the one declared before it.
-        """
-        order = list(dict.fromkeys(layer for layer, _ in self.seen.order if layer))
-        previous: str | None = None
-        for layer in layers:
-            if layer.name not in order:
-                order.insert(order.index(previous) + 1 if previous is not None else 0, layer.name)
-            previous = layer.name
-        by_name = {layer.name: replace(layer, unused=self._unused(layer)) for layer in layers}
-        return tuple(by_name[name] for name in order)
+        def used(layer: str, name: str) -> bool:
+            # Where values decide what runs, another batch may read what this one did not.
+            return (layer, name) in seen.used or (seen.branches and (layer, name) not in seen.read)
 
-    def _unused(self, layer: Layer) -> tuple[str, ...]:
-        # Where values decide what runs, another batch may read what this one did not.
-        idle = [p.name for p in layer.parameters if p.size and (layer.name, p.name) not in self.seen.used]
-        return tuple(name for name in idle if (layer.name, name) in self.seen.read or not self.seen.branches)
+        return by_first_use(layers, (layer for layer, _ in seen.order if layer), used)
 
 
 def trace(
@@ -61,7 +52,7 @@ def trace(
     try:
         seen = watched(by_name(tensors) | {("", path): tensor for path, tensor in others.items()}, inputs, run)
     except WritesItselfError as error:
-        raise _writes_itself(module, error.name) from None
+        raise writes_itself(type(module).__name__, error.name) from None
     used = [path for path in others if ("", path) in seen.used]
     learned = [path for path in used if others[path].requires_grad]
     outside = [tensor for tensor in seen.unknown if tensor.requires_grad]
@@ -103,9 +94,10 @@ def _flat(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, torch
         yield from (found for i, part in enumerate(value) for found in _flat(part, f"{path}[{i}]", seen))
 
 
-def _writes_itself(module: nn.Module, name: Name) -> ModelError:
+def writes_itself(model: str, name: Name) -> ModelError:
+    """Describe a forward pass that would change a tensor of the model."""
     return ModelError(
-        f"the forward pass of {type(module).__name__}",
+        f"the forward pass of {model}",
         expected="one that leaves the model's weights as they are",
         received=f"one that changes {'.'.join(filter(None, name))} in place, as an embedding with max_norm does",
         fix="Switch that off in evaluation: for an embedding, renormalize its weight once and set max_norm = None.",

@@ -123,6 +123,36 @@ def residual() -> keras.Model:
     return biased(keras.Model(inputs, layers.Dense(3, name="head")(y), name="residual"))
 
 
+class Bound(keras.Model):
+    """Calls its first layer by a function that refers to it, which no copy of the model changes."""
+
+    def __init__(self) -> None:
+        super().__init__(name="bound")
+        self.first, self.head = layers.Dense(7, name="first"), layers.Dense(3, name="head")
+        first = self.first
+        self.hidden = lambda x: sum(first(part) for part in (ops.reshape(x, (-1, 6)),))
+
+    def call(self, x: Any) -> Any:
+        return self.head(ops.relu(self.hidden(x)))
+
+    def get_config(self) -> Any:
+        raise NotImplementedError("no config")
+
+
+class SecondHead(keras.Model):
+    """Two heads, of which `forward=` takes one; and a norm that nobody calls."""
+
+    def __init__(self) -> None:
+        super().__init__(name="second_head")
+        self.hidden, self.second = layers.Dense(6, name="hidden"), layers.Dense(2, name="second")
+        self.head, self.norm = layers.Dense(3, name="head"), layers.LayerNormalization(name="norm")
+        self.norm.build((None, 6))
+
+    def call(self, x: Any) -> dict[str, Any]:
+        hidden = ops.relu(self.hidden(x))
+        return {"second": self.second(hidden), "first": self.head(hidden)}
+
+
 class Scale(layers.Layer):
     """A custom layer with a weight of its own, and no config."""
 
@@ -231,6 +261,8 @@ def _cases() -> list[Case]:
                 dense_relu=True,
                 times=times,
                 rectified=rectified_forms(),
+                unused=(),
+                bound=lambda: built(Bound(), 3, 2),
             ),
             native=NATIVE,
         ),
@@ -240,6 +272,7 @@ def _cases() -> list[Case]:
             _inputs(7, 6, 2),
             facts=Facts(
                 times=times,
+                unused=(),
                 order=("stem", "inner/wide", "inner/norm", "head"),
                 axes={"inner/wide/kernel": ("h", "w", "in", "out"), "head/kernel": ("in", "out")},
             ),
@@ -283,7 +316,7 @@ def _cases() -> list[Case]:
             ),
             native=NATIVE,
         ),
-        Case("tokens", tokens(), np.arange(32).reshape(8, 4) % 11, native=NATIVE),
+        Case("tokens", tokens(), np.arange(32).reshape(8, 4) % 11, facts=Facts(unused=()), native=NATIVE),
         Case("single", biased(_dense(1)), _inputs(5), facts=Facts(parameter_count=6), native=NATIVE),
         Case(
             "bfloat16",
@@ -298,6 +331,13 @@ def _cases() -> list[Case]:
             _inputs(5),
             forward=lambda model, inputs: model(inputs)["logits"],
             facts=Facts(order=("hidden", "head")),
+        ),
+        Case(
+            "second head",
+            built(SecondHead(), 5),
+            _inputs(5),
+            forward=lambda model, inputs: model(inputs)["first"],
+            facts=Facts(unused=("second/kernel", "second/bias", "norm/gamma", "norm/beta")),
         ),
     ]
 

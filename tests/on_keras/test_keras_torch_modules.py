@@ -118,5 +118,8 @@ def test_a_plain_parameter_inside_a_layer_of_a_sequential_model_is_refused():
         def call(self, x):
             return x * self.raw
 
-    with pytest.raises(ModelError, match=r"torch.nn.Parameter objects: raw"):
-        ar.adapt(keras.Sequential([keras.Input((8,)), Raw(), layers.Dense(3)]))
+    model = keras.Sequential([keras.Input((8,)), Raw(), layers.Dense(3)])
+    with pytest.raises(ModelError, match=r"others that are learned: raw\w*/raw.*torch\.nn\.Parameter"):
+        ar.adapt(model).clone()
+    with pytest.raises(ModelError, match=r"others that are learned: raw\w*/raw"):
+        ar.adapt(model, example_inputs=X[:1])

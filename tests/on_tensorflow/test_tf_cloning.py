@@ -98,7 +98,6 @@ def untied() -> keras.Model:
 
 REFUSED = {
     "a traced function": OwnFunction,
-    "a closure over its variables": BoundToItself,
     "a state that its configuration lacks": forgetful,
     "arguments that its configuration lacks": demanding,
     "tied layers of Keras": untied,

@@ -42,6 +42,33 @@ class MLP(tf.Module):
         return self.head(tf.nn.relu(self.middle(x)))
 
 
+class Bound(tf.Module):
+    """Calls its first layer by a function that refers to it, which no copy of the model changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = Dense(1, 6, 7), Dense(2, 7, 3)
+        first = self.first
+        self.hidden = lambda x: sum(first(part) for part in (tf.reshape(x, [-1, 6]),))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.head(tf.nn.relu(self.hidden(x)))
+
+
+class SecondHead(tf.Module):
+    """Two heads, of which `forward=` takes one; and a layer that nobody calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.second = Dense(1, 5, 6), Dense(2, 6, 2)
+        self.head, self.idle = Dense(3, 6, 3), Dense(4, 6, 6)
+
+    @tf.function
+    def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        hidden = tf.nn.relu(self.hidden(x))
+        return {"second": self.second(hidden), "first": self.head(hidden)}
+
+
 class Convolution(tf.Module):
     def __init__(self, seed: int, inputs: int, outputs: int) -> None:
         super().__init__()

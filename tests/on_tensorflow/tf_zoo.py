@@ -14,8 +14,10 @@ from tf_keras_nets import functional, sequential, subclassed, trained
 from tf_nets import (
     MLP,
     Autoencoder,
+    Bound,
     ConvolutionalNet,
     ModernLayers,
+    SecondHead,
     Transformer,
     normal,
     positive,
@@ -84,6 +86,8 @@ def module_cases() -> list[Case]:
                 times=times,
                 axes={"head/kernel": DENSE},
                 rectified=rectified_forms(),
+                unused=(),
+                bound=Bound,
             ),
             native=NATIVE,
         ),
@@ -133,6 +137,13 @@ def module_cases() -> list[Case]:
             native=NATIVE,
         ),
         Case(
+            "second head",
+            SecondHead(),
+            inputs(5),
+            forward=lambda model, given: model(given)["first"],
+            facts=Facts(unused=("second/kernel", "second/bias", "idle/kernel", "idle/bias")),
+        ),
+        Case(
             "keras 3 layers",
             modern_layers(),
             inputs(6),
@@ -168,7 +179,7 @@ def keras_cases() -> list[Case]:
                 "functional",
                 trained(functional()),
                 inputs(6),
-                facts=Facts(order=("shared", "inner/dense", "head")),
+                facts=Facts(order=("shared", "inner/dense", "head"), unused=()),
                 native=NATIVE,
             ),
             Case(

@@ -2,6 +2,7 @@
 
 from agnostic_rand.adapters.bound_functions import BoundSearch
 from agnostic_rand.adapters.capabilities import innermost, require, require_relu_rule, side_inputs_of, supports
+from agnostic_rand.adapters.first_use import by_first_use
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
 from agnostic_rand.adapters.placed_inputs import PlacedInputs
 from agnostic_rand.adapters.protocol import (
@@ -75,6 +76,7 @@ __all__ = [
     "adapt",
     "backends",
     "beside",
+    "by_first_use",
     "distinct_axes",
     "hookimpl",
     "innermost",
