@@ -132,7 +132,7 @@ def test_orders_of_a_cascade_have_names(small: tuple[nn.Module, Array]) -> None:
         decays = [ModelDecay(net, x, strategy=one, options=options).run() for one in (order, strategy)]
         assert decays[0].dimensions == decays[1].dimensions
     for check in (ar.SmoothMPRT, ModelDecay, MultiplierSplit):
-        with pytest.raises(ArgumentError, match="strategy 'sideways': expected one of.*top_down, bottom_up"):
+        with pytest.raises(ArgumentError, match=r"strategy 'sideways': expected one of.*top_down, bottom_up"):
             check(net, x, strategy="sideways")  # type: ignore[arg-type]
 
 
