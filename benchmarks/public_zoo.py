@@ -87,6 +87,7 @@ def timm_net(name: str, side: int, **options: Any) -> Callable[[], tuple[Any, An
 
 
 def bert() -> tuple[Any, Any, dict[str, Any]]:
+    load_torchvision_once()
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(
@@ -102,6 +103,7 @@ def bert() -> tuple[Any, Any, dict[str, Any]]:
 
 
 def gpt2() -> tuple[Any, Any, dict[str, Any]]:
+    load_torchvision_once()
     from transformers import GPT2Config, GPT2ForSequenceClassification
 
     net = GPT2ForSequenceClassification(
@@ -112,6 +114,7 @@ def gpt2() -> tuple[Any, Any, dict[str, Any]]:
 
 
 def wav2vec2() -> tuple[Any, Any, dict[str, Any]]:
+    load_torchvision_once()
     from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
     config = Wav2Vec2Config(
