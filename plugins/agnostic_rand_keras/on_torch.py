@@ -41,7 +41,8 @@ class TorchRuntime:
         own = {id(value) for value in values}
         # The method of the base class: Keras' own would add an attribute to the layer.
         named = [n for layer in all_layers(self._model) for n in torch.nn.Module.named_parameters(layer)]
-        strangers = {id(p): name for name, p in named if id(p) not in own}
+        # Keras' own list of its variables goes on with those that quantization has replaced.
+        strangers = {id(p): name for name, p in named if id(p) not in own and "_torch_params." not in name}
         refuse_strangers(self._model, "torch.nn.Parameter", list(strangers.values()))
 
     def for_copy(self, forward: ForwardPass) -> Self:

@@ -28,7 +28,7 @@ def test_a_forward_function_stands_for_the_call_of_the_model(net: Net, inputs: A
 
     with pytest.raises(InputError, match="labels from 0 to 1"):
         metric(net, inputs, TARGETS, forward=two_classes)
-    with pytest.raises(ModelError, match=r"shape \(1, classes\)"):
+    with pytest.raises(ModelError, match=r"shape \(20, classes\)"):
         metric(net, inputs, forward=lambda model, x: model(x)[0])
 
 
