@@ -114,7 +114,7 @@ def test_a_progress_that_cannot_be_called_is_refused(net: Net, inputs: Array) ->
 
 
 def test_objects_that_are_no_models_and_names_that_are_no_explainers_are_refused(net: Net, inputs: Array) -> None:
-    with pytest.raises(BackendError, match=r"an object of type builtins\.dict"):
+    with pytest.raises(BackendError, match=r"weights by name .*builtins\.dict"):
         metric({}, inputs)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="Did you mean 'saliency'"):
         metric(net, inputs).run("salency")
