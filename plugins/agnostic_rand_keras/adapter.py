@@ -126,7 +126,7 @@ class KerasAdapter:
             held[name].assign(np.array(value).astype(held[name].dtype))
 
     def clone(self) -> Self:
-        """An adapter of a copy of the model, without what was compiled for training."""
+        """An adapter of a copy of the model, compiled as it is, with an optimizer and metrics of its own."""
         return cloned(self._model, self._opened)
 
     def beside(self, inputs: SideInputs) -> Self:
