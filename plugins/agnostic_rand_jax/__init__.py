@@ -1,8 +1,9 @@
 """The JAX backend of agnostic_rand: Flax NNX, Flax Linen, Equinox, and bare `(apply, params)` pairs.
 
-It claims an `nnx.Module`, a tuple `(linen module, variables)` or `(linen module.apply, variables)`, an
-`equinox.Module`, a tuple `(equinox module, equinox.nn.State)`, a tuple `(apply, params)`, and what
-`jax_model` returns. This module imports no framework; the adapter is loaded when a model is opened.
+It claims an `nnx.Module`, a tuple `(linen module, variables)` or `(linen module.apply, variables)`, a bound
+Linen module, a Flax `TrainState`, an `equinox.Module`, a tuple `(equinox module, equinox.nn.State)`, a tuple
+`(apply, params)`, and what `jax_model` returns. This module imports no framework; the adapter is loaded when a
+model is opened.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def _recognized(model: Any) -> tuple[type, Any] | None:
         return JaxModel, _open_bare
     if isinstance(model, tuple):
         return _recognized_pair(model)
+    if (form := _linen_form(model)) is not None:
+        return form, _open_form
     if nnx is not None and isinstance(model, nnx.Module):
         return nnx.Module, _open_nnx
     if equinox is not None and isinstance(model, equinox.Module):
@@ -65,6 +68,16 @@ def _recognized_pair(pair: tuple[Any, ...]) -> tuple[type, Any] | None:
     return None
 
 
+def _linen_form(model: Any) -> type | None:
+    """The type of a bound Linen module, or of a state of training that holds the `apply` of one."""
+    linen, training = sys.modules.get("flax.linen"), sys.modules.get("flax.training.train_state")
+    if linen is not None and isinstance(model, linen.Module):
+        return None if model.scope is None else linen.Module
+    if linen is None or training is None or not isinstance(model, training.TrainState):
+        return None
+    return training.TrainState if _is_bound_apply(model.apply_fn, linen) else None
+
+
 def _is_bound_apply(function: Any, linen: Any) -> bool:
     """Whether it is the `apply` of a Linen module, as a `TrainState` keeps it."""
     owner = getattr(function, "__self__", None)
@@ -88,6 +101,12 @@ def _open_linen(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_jax.linen_adapter import LinenAdapter
 
     return LinenAdapter(model, request)
+
+
+def _open_form(model: Any, request: OpenRequest) -> ModelAdapter:
+    from agnostic_rand_jax.linen_forms import open_form
+
+    return open_form(model, request)
 
 
 def _open_equinox(model: Any, request: OpenRequest) -> ModelAdapter:

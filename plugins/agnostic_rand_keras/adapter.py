@@ -135,7 +135,7 @@ class KerasAdapter:
         return Reads(seen.read, seen.branches)
 
     def clone(self) -> Self:
-        """An adapter of a copy of the model, without what was compiled for training."""
+        """An adapter of a copy of the model, compiled as it is, with an optimizer and metrics of its own."""
         if self._example[0] is None:
             held = others(self._model, self._listed()).items()
             refuse_strangers(self._model, [path for (_, path), array in held if is_learned(array)])

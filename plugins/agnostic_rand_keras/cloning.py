@@ -11,6 +11,7 @@ import numpy as np
 
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.arrays import host_copy
+from agnostic_rand_keras.compilation import compiled_alike
 from agnostic_rand_keras.random_state import unmoved
 from agnostic_rand_keras.structural_copy import structural_copy
 from agnostic_rand_keras.tree import (
@@ -45,7 +46,7 @@ def cloned(model: keras.Model, accept: Callable[[keras.Model], T]) -> T:
             try:
                 duplicate = way(model)
                 _prove(model, duplicate)
-                return accept(duplicate)
+                return accept(compiled_alike(duplicate, model))
             except Exception as error:  # noqa: BLE001 - a model's own code may raise anything; it is reported below
                 faults.append(f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' …')}")
     raise ModelError(

@@ -44,7 +44,7 @@ def take_inventory(model: keras.Model) -> Inventory:
     """List the parameters of a model.
 
     Raises:
-        ModelError: The model is not built, or quantized.
+        ModelError: The model is not built.
     """
     if not model.built:
         raise ModelError(
@@ -54,9 +54,7 @@ def take_inventory(model: keras.Model) -> Inventory:
             fix="Call it once on a batch, or give it a keras.Input, before the check.",
         )
     held = tuple(places(model))
-    for place in held:
-        _refuse_quantized(place)
-    learned = [_Held(p, name, v) for p in held for name, v in declared_trainable(p.layer).items()]
+    learned = [_Held(p, name, v) for p in held for name, v in _learned(p.layer).items()]
     owned = _owned(learned)
     names = _layer_names(model, held, owned)
     layers: dict[str, Layer] = {}
@@ -119,17 +117,13 @@ def _described(entry: _Held) -> Parameter:
     dtype = keras.backend.standardize_dtype(entry.variable.value.dtype)
     if isinstance(entry.variable, Buffer):
         return Parameter(entry.name, shape, dtype, entry.variable.role)
-    if any(entry.variable is v for v in declared_fixed(entry.place.layer).values()):
+    if entry.name in STATISTICS and any(entry.variable is v for v in declared_fixed(entry.place.layer).values()):
         return Parameter(entry.name, shape, dtype, STATISTICS[entry.name])
     return Parameter(entry.name, shape, dtype, *meaning(entry.place.layer, entry.name, len(shape)))
 
 
-def _refuse_quantized(place: Place) -> None:
-    mode = getattr(place.layer, "quantization_mode", None)
-    if mode is not None and declared_fixed(place.layer):
-        raise ModelError(
-            f"the layer {place.path or place.layer.name!r}",
-            expected="weights that are learned",
-            received=f"weights that are quantized to {mode}",
-            fix="Pass the model before quantization.",
-        )
+def _learned(layer: keras.Layer) -> dict[str, keras.Variable]:
+    """What the layer learned; quantized weights are no longer trainable, and are so still."""
+    quantized = getattr(layer, "quantization_mode", None) is not None
+    fixed = declared_fixed(layer) if quantized else {}
+    return declared_trainable(layer) | {name: v for name, v in fixed.items() if name not in STATISTICS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -75,10 +75,12 @@ class CascadeRecord:
     Args:
         scores: By explainer and measure, `(draws, steps, samples)`.
         outputs: How the model's own outputs changed.
+        trained: The trained model's outputs for the first batch `(n, classes)`.
     """
 
     scores: Mapping[str, Mapping[str, HostArray]]
     outputs: OutputChange
+    trained: HostArray
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def run_cascade(
     shape = (settings.draws, len(plan.steps), count)
     scores = {e.name: {m.name: np.full(shape, np.nan) for m in settings.measures} for e in explainers}
     tally = OutputTally(settings.draws, len(plan.steps))
+    trained: HostArray | None = None
     ticker = _Ticker(settings, count, len(plan.steps), len(explainers))
     for start, stop in _shards(samples, len(explainers) * len(settings.measures), settings):
         run = _ShardRun(adapter, randomizer, explainers, settings, context, ticker, scores, tally)
@@ -127,6 +130,7 @@ def run_cascade(
             run.base(first, samples[first : min(first + settings.batch_size, stop)], targets)
             for first in range(start, stop, settings.batch_size)
         ]
+        trained = batches[0].outputs if trained is None else trained
         for draw in range(settings.draws):
             for number, step in enumerate(plan.steps):
                 randomizer.apply(draw=draw, step=number)
@@ -137,7 +141,8 @@ def run_cascade(
         randomizer.verify()
         if stop < count:
             randomizer.restore()
-    return CascadeRecord(scores, tally.change())
+    # There is at least one sample, so a first batch too.
+    return CascadeRecord(scores, tally.change(), cast("HostArray", trained))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,8 +18,10 @@ from agnostic_rand.adapters import (
     joined,
     mapped,
 )
+from agnostic_rand.datasets import gather, is_dataset, labelled
 from agnostic_rand.errors import InputError
-from agnostic_rand.several_inputs import chosen_place, gathered, is_several
+from agnostic_rand.host_arrays import SCALE_IMAGES, host_array
+from agnostic_rand.several_inputs import chosen_place
 
 ArrayLike: TypeAlias = Any
 
@@ -35,12 +37,14 @@ class Samples:
         targets: Class indices `(n,)`, or `None`.
         classes: The number of columns that one-hot labels had, or `None`.
         side: The inputs beside the explained one, for models of several.
+        feature_names: The names of the columns, where the inputs were a table.
     """
 
     inputs: HostArray
     targets: HostArray | None
     classes: int | None = None
     side: SideInputs | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
@@ -49,7 +53,7 @@ class Samples:
         """Some of the samples."""
         targets = None if self.targets is None else self.targets[rows]
         side = None if self.side is None else mapped(lambda array: array[rows], self.side)
-        return Samples(self.inputs[rows], targets, self.classes, side)
+        return replace(self, inputs=self.inputs[rows], targets=targets, side=side)
 
     @property
     def all_inputs(self) -> HostArray | AllInputs:
@@ -68,9 +72,9 @@ def read_samples(
     """Read arrays, tensors or batches of both into host arrays.
 
     Args:
-        inputs: An array `(n, ...)` of any library; a tuple or a dictionary of arrays for a model of
-            several inputs; or an iterable of `(inputs, targets)` batches such as a DataLoader, which
-            is read once, to its end.
+        inputs: An array or a table `(n, ...)` of any library; a tuple or a dictionary of arrays for a model of
+            several inputs; a dictionary of one input and its labels; or a data set or loader of
+            `(inputs, targets)`, which is read once, to its end: see `datasets.gather`.
         targets: Integer labels `(n,)`, one-hot labels `(n, classes)`, or `None`.
         adapter: Converts native arrays.
         explained_input: Which of several inputs is explained, by position or name.
@@ -78,7 +82,10 @@ def read_samples(
     Raises:
         InputError: The data is empty, not finite, not numeric, or of different lengths.
     """
-    if _is_batches(inputs):
+    if targets is None and explained_input is None and isinstance(inputs, Mapping) and len(inputs) == 2:
+        inputs, targets = labelled(inputs) or (inputs, None)
+    _refuse_splits(inputs)
+    if is_dataset(inputs):
         if targets is not None:
             raise InputError(
                 "targets",
@@ -86,100 +93,41 @@ def read_samples(
                 received=type(targets).__name__,
                 fix="Leave targets out, or pass the inputs as one array.",
             )
-        inputs, targets = _gather(inputs, adapter)
+        inputs, targets = gather(inputs, adapter)
     place = chosen_place(inputs, explained_input, adapter)
     side = None
     if place is not None:
-        side = mapped(lambda array: _host(_SIDE, array, adapter), beside(inputs, place))
+        side = mapped(lambda array: host_array(_SIDE, array, adapter), beside(inputs, place))
         inputs = inputs[place]
-    x = _host("inputs", inputs, adapter)
+    names = _feature_names(inputs)
+    x = host_array("inputs", inputs, adapter)
     _check_inputs(x)
     if side is not None:
         mapped(lambda array: _check_side(array, x.shape[0]), side)
     if targets is None:
-        return Samples(x, None, side=side)
-    y = _host("targets", targets, adapter)
-    return Samples(x, _labels(y, x.shape[0]), y.shape[1] if y.ndim == 2 and y.shape[1] > 1 else None, side)
+        return Samples(x, None, side=side, feature_names=names)
+    y = host_array("targets", targets, adapter)
+    columns = y.shape[1] if y.ndim == 2 and y.shape[1] > 1 else None
+    return Samples(x, _labels(y, x.shape[0]), columns, side, names)
 
 
-def _is_batches(inputs: ArrayLike) -> bool:
-    if hasattr(inputs, "shape") or is_several(inputs):
-        return False
-    if isinstance(inputs, list | tuple):
-        return bool(inputs) and isinstance(inputs[0], tuple | list) and _is_pair_of_arrays(inputs[0])
-    return isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes | dict)
+def _feature_names(inputs: ArrayLike) -> tuple[str, ...] | None:
+    columns = getattr(inputs, "columns", None)
+    return None if columns is None or len(inputs.shape) != 2 else tuple(map(str, columns))
 
 
-def _is_pair_of_arrays(batch: Any) -> bool:
-    return len(batch) == 2 and all(hasattr(part, "shape") or is_several(part) or part is None for part in batch)
-
-
-def _gather(batches: Iterable[Any], adapter: ModelAdapter) -> tuple[HostArray | AllInputs, HostArray | None]:
-    inputs: list[HostArray | AllInputs] = []
-    targets: list[HostArray] = []
-    for number, batch in enumerate(_iterate(batches)):
-        if not (isinstance(batch, tuple | list) and len(batch) == 2):
-            raise InputError(
-                f"batch {number} of the inputs",
-                expected="a pair (inputs, targets)",
-                received=f"{type(batch).__name__}" + (f" of {len(batch)}" if hasattr(batch, "__len__") else ""),
-                fix="Let the iterable yield pairs; targets may be None.",
-            )
-        inputs.append(_host_inputs(f"the inputs of batch {number}", batch[0], adapter))
-        if batch[1] is not None:
-            targets.append(_host(f"the targets of batch {number}", batch[1], adapter))
-    if not inputs:
+def _refuse_splits(inputs: ArrayLike) -> None:
+    """Refuse a dictionary of data sets, of which one is meant."""
+    if not isinstance(inputs, Mapping):
+        return
+    splits = [repr(name) for name, value in inputs.items() if not isinstance(value, list) and is_dataset(value)]
+    if splits:
         raise InputError(
             "inputs",
-            expected="at least one batch",
-            received="an iterable that yields none",
-            fix="A generator can be read only once: pass a list or a DataLoader.",
+            expected="arrays by name",
+            received=f"a dictionary of data sets: {', '.join(splits)}",
+            fix=f"Pass one of them, such as inputs[{splits[0]}].",
         )
-    if targets and len(targets) != len(inputs):
-        raise InputError(
-            "targets",
-            expected="targets in every batch, or in none",
-            received=f"targets in {len(targets)} of {len(inputs)} batches",
-            fix="Let every batch bring its targets.",
-        )
-    return gathered(inputs), np.concatenate(targets) if targets else None
-
-
-def _host_inputs(subject: str, value: Any, adapter: ModelAdapter) -> HostArray | AllInputs:
-    if isinstance(value, Mapping):
-        return {name: _host(f"{subject}, {name!r}", array, adapter) for name, array in value.items()}
-    if is_several(value):
-        return tuple(_host(f"{subject}, at {i}", array, adapter) for i, array in enumerate(value))
-    return _host(subject, value, adapter)
-
-
-def _iterate(batches: Iterable[Any]) -> Iterator[Any]:
-    try:
-        return iter(batches)
-    except TypeError as error:
-        raise InputError(
-            "inputs", expected="an array or an iterable of batches", received=str(error), fix="Pass an array."
-        ) from error
-
-
-def _host(subject: str, value: ArrayLike, adapter: ModelAdapter) -> HostArray:
-    try:
-        array = adapter.to_numpy(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            subject,
-            expected="an array, a tensor or nested lists of numbers",
-            received=f"{type(value).__name__} ({error})",
-            fix="Convert it with numpy.asarray first.",
-        ) from error
-    if array.dtype.kind not in "fiub":
-        raise InputError(
-            subject,
-            expected="real numbers",
-            received=f"{type(value).__name__} of element type {array.dtype}",
-            fix="Convert it to a numeric array first.",
-        )
-    return array
 
 
 def _check_inputs(inputs: HostArray) -> None:
@@ -189,6 +137,13 @@ def _check_inputs(inputs: HostArray) -> None:
             expected="a batch (n, ...) of at least one sample",
             received=f"an array of shape {inputs.shape}",
             fix="Add the batch dimension, as in inputs[None].",
+        )
+    if inputs.dtype == np.uint8 and inputs.ndim > 2:
+        raise InputError(
+            "inputs",
+            expected="the numbers that the model was trained on",
+            received=f"bytes (uint8) of shape {inputs.shape}",
+            fix=SCALE_IMAGES,
         )
     if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
         broken = ~np.isfinite(inputs.reshape(inputs.shape[0], -1)).all(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,16 +69,33 @@ def check_labels(labels: HostArray, classes: int, columns: int | None = None) ->
         )
 
 
+def explained_outputs(samples: Samples, classes: int) -> Samples:
+    """The samples with the outputs that their labels stand for.
+
+    A single output is what is explained for both labels of two classes, 0 and 1: a map for label 0 says what
+    raises the logit too, and not the other way round.
+
+    Args:
+        samples: The data.
+        classes: The number of the model's outputs.
+
+    Raises:
+        InputError: A label stands for none.
+    """
+    labels = samples.targets
+    if labels is None:
+        return samples
+    if classes == 1 and samples.classes is None and np.isin(labels, (0, 1)).all():
+        return replace(samples, targets=np.zeros_like(labels))
+    check_labels(labels, classes, samples.classes)
+    return samples
+
+
 def output_batches(adapter: ModelAdapter, samples: Samples, batch_size: int) -> Iterator[Array]:
     """The model's outputs `(k, classes)`, batch by batch."""
     for start in range(0, len(samples), batch_size):
         placed = samples[start : start + batch_size].placed(adapter)
         yield outputs_of(placed.seen_by(adapter), placed.explained)
-
-
-def class_count(adapter: ModelAdapter, samples: Samples) -> int:
-    """The number of the model's outputs."""
-    return int(next(output_batches(adapter, samples[:1], 1)).shape[1])
 
 
 def frozen_targets(adapter: ModelAdapter, samples: Samples, batch_size: int) -> HostArray:

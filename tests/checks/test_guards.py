@@ -88,8 +88,8 @@ def test_the_model_is_not_explained_twice_where_the_contract_tells_the_outcome()
     )
     rows.clear()
     result = metric.run("saliency")
-    # One sample each time shows whose weights a forward pass reads: the copy's, and the new ones.
-    assert rows == [1, 5, 5, 2] * 2
+    # A few samples each time show whose weights a forward pass reads: the copy's, and the new ones.
+    assert rows == [3, 5, 5, 2] * 2
     assert result.self_similarity == pytest.approx({"spearman": 1.0, "spearman_abs": 1.0})
 
 

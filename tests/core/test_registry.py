@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,6 +201,53 @@ def test_the_error_for_a_model_that_nobody_claims_lists_every_plugin_with_its_st
         assert told in str(caught.value)
     assert "builtins.list" in caught.value.received
     assert "pip install" in caught.value.fix
+
+
+class Estimator:
+    def fit(self) -> None: ...
+    def predict_proba(self) -> None: ...
+
+
+class Session:
+    def get_inputs(self) -> None: ...
+    def get_outputs(self) -> None: ...
+    def run(self) -> None: ...
+
+
+class Exported:
+    graph_signature = None
+
+    def module(self) -> None: ...
+
+
+class Unbound:
+    def init(self) -> None: ...
+    def apply(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("held", "received", "fix"),
+    [
+        (Net, "a class", r"model = Net\(...\)"),
+        ("model.pt", "the path", "Load the model"),
+        (Path("model.keras"), "the path", "Load the model"),
+        ({"head.weight": [1.0]}, "weights by name", "load these weights into it"),
+        (({"w": 1}, len), "a pair with the function second", r"\(apply, params\), the function first"),
+        (Estimator(), "an estimator", "Pass the network"),
+        (Session(), "an ONNX model", "exported from"),
+        (Exported(), "an exported program", r"exported.module\(\)"),
+        (Unbound(), "a module without its variables", r"\(module, variables\)"),
+        (lambda x: x, "a function", "forward=lambda model, inputs"),
+        (Net().__call__, "a function", "forward=lambda model, inputs"),
+    ],
+)
+@pytest.mark.parametrize("backend", [None, "good"])
+def test_what_people_hold_is_told_with_what_to_pass_instead(
+    held: Any, received: str, fix: str, backend: str | None
+) -> None:
+    with pytest.raises(BackendError, match=f"received {received}.*{fix}") as caught:
+        opened(Registry([plugin("good", claiming("good"))]), held, backend)
+    assert "pip install" not in str(caught.value)
 
 
 def test_two_plugins_of_one_name_are_both_reported() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import zoo
 import zoo_equinox
 import zoo_linen
 from flax import nnx
+from flax.training.train_state import TrainState
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ArgumentError, BackendError, ModelError
@@ -55,8 +59,52 @@ def test_other_objects_are_left_to_others(model):
 
 
 def test_a_linen_module_without_its_variables_is_claimed_by_nobody():
-    with pytest.raises(BackendError, match="jax"):
+    with pytest.raises(BackendError, match=r"a module without its variables.*Pass the pair \(module, variables\)"):
         ar.adapt(zoo_linen.Mlp())
+    module, variables = zoo.MODELS["linen_cnn"][0]()
+    with pytest.raises(BackendError, match=r"the function second.*\(apply, params\)"):
+        ar.adapt((variables, module.apply))
+
+
+class State(TrainState):
+    """With statistics, as users add them."""
+
+    batch_stats: Any
+
+
+def states_of_training():
+    module, variables = zoo.MODELS["linen_cnn"][0]()
+    state = State.create(
+        apply_fn=module.apply,
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        tx=optax.identity(),
+    )
+    return module, variables, state
+
+
+@pytest.mark.parametrize("form", ["state", "bound", "state, forward", "bound, forward"])
+def test_states_of_training_and_bound_modules_are_opened_as_their_pair(form):
+    module, variables, state = states_of_training()
+    held = state if "state" in form else module.bind(variables)
+    forward = None
+    if form == "state, forward":
+        forward = lambda s, x: s.apply_fn({"params": s.params, "batch_stats": s.batch_stats}, x)  # noqa: E731
+    elif form == "bound, forward":
+        forward = lambda m, x: m(x)  # noqa: E731
+    inputs = zoo.IMAGES
+    pair = ar.adapt((module, variables), example_inputs=inputs[:1])
+    adapter = ar.adapt(held, example_inputs=inputs[:1], forward=forward)
+    assert adapter.native is held
+    assert adapter.layers() == pair.layers()
+    x = adapter.asarray(inputs)
+    np.testing.assert_allclose(adapter.predict(x), pair.predict(x), rtol=1e-5)
+    other = ar.FullRandomization().randomize(held, seed=0, example_inputs=inputs[:1], forward=forward)
+    expected = ar.FullRandomization().randomize((module, variables), seed=0, example_inputs=inputs[:1])
+    assert type(other) is type(held)
+    made = other.params if "state" in form else other.variables["params"]
+    assert jax.tree.all(jax.tree.map(np.array_equal, dict(made), dict(expected[1]["params"])))
+    assert np.isfinite(ar.ModelRandomizationMetric(held, inputs, forward=forward).evaluate("gradient"))
 
 
 def test_the_bound_apply_of_a_linen_module_is_opened_as_linen():

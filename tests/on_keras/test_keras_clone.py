@@ -91,14 +91,15 @@ def test_a_clone_can_be_saved_and_cut_as_the_model_can(tmp_path):
     )
 
 
-def test_flags_come_along_and_compilation_does_not():
+def test_flags_and_compilation_come_along():
     model = residual()
     model.get_layer("stem").trainable = False
     model.compile("adam", "mse")
     optimizer, compiled = model.optimizer, dict(vars(model))
     twin = ar.adapt(model).clone().native
     assert not twin.get_layer("stem").trainable
-    assert not twin.compiled
+    assert twin.compiled
+    assert twin.optimizer is not optimizer
     assert model.optimizer is optimizer
     assert dict(vars(model)) == compiled
     twin.compile("sgd", "mse")
@@ -340,3 +341,22 @@ def test_functions_of_nothing_in_the_model_are_no_reason_to_refuse_a_copy(kind):
     for own, other in zip(copy.weights, model.weights, strict=True):
         own.assign(other)
     np.testing.assert_allclose(host(copy(x)), host(model(x)), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_the_randomized_copy_of_a_compiled_model_can_be_evaluated_and_leaves_the_models_counts():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4), layers.Dense(3, activation="softmax")])
+    model.compile(
+        "adam",
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
+    )
+    x, y = np.random.default_rng(0).normal(size=(8, 6)).astype("float32"), np.arange(8) % 3
+    model.fit(x, y, verbose=0)
+    counted = [host(v).tolist() for metric in model.metrics for v in metric.variables]
+    copy = ar.FullRandomization().randomize(model, seed=0)
+    loss = copy.evaluate(x, y, verbose=0)[0]
+    outputs = host(copy(x))
+    assert loss == pytest.approx(-np.log(outputs[np.arange(8), y]).mean(), rel=1e-4)
+    assert [host(v).tolist() for metric in model.metrics for v in metric.variables] == counted
+    assert int(host(model.optimizer.iterations)) == 1

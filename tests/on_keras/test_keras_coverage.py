@@ -9,7 +9,7 @@ from keras import layers, ops
 from keras_cases import Dictionary, Tied, Transformer, built, host, residual
 
 import agnostic_rand as ar
-from agnostic_rand.errors import ModelError
+from agnostic_rand.errors import ModelError, WeightsError
 
 
 def learned(model: keras.Model) -> dict[int, keras.Variable]:
@@ -157,11 +157,27 @@ def test_a_model_that_is_not_built_is_refused():
         ar.adapt(keras.Sequential([layers.Dense(2)]))
 
 
-def test_a_quantized_model_is_refused():
-    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="packed")])
+def test_quantized_weights_are_parameters_that_are_refused_in_a_step_alone():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="packed"), layers.Dense(3, name="head")])
     model.layers[0].quantize("int8")
-    with pytest.raises(ModelError, match=r"'packed'.*quantized to int8"):
-        ar.adapt(model)
+    packed, _ = ar.adapt(model).layers()
+    assert {p.name: p.dtype for p in packed.parameters} == {
+        "bias": "float32",
+        "kernel": "int8",
+        "kernel_scale": "float32",
+    }
+    kernel = np.array(keras.ops.convert_to_numpy(model.layers[0].kernel))
+    with pytest.raises(WeightsError, match=r"packed\.kernel.*int8 \(quantized.*Use Permute"):
+        ar.FullRandomization().randomize(model, seed=0)
+    excluded = ar.FullRandomization(exclude=["packed"]).randomize(model, seed=0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(excluded.layers[0].kernel), kernel)
+    assert not np.array_equal(*(keras.ops.convert_to_numpy(m.layers[1].kernel) for m in (excluded, model)))
+    permuted = keras.ops.convert_to_numpy(
+        ar.FullRandomization(perturbation="permute").randomize(model, seed=0).layers[0].kernel
+    )
+    assert permuted.dtype == np.int8
+    assert not np.array_equal(permuted, kernel)
+    np.testing.assert_array_equal(np.sort(permuted.ravel()), np.sort(kernel.ravel()))
 
 
 def test_a_parameter_that_keras_does_not_count_is_refused():

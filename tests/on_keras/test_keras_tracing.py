@@ -62,8 +62,8 @@ def test_a_cascade_traces_each_function_once(name):
     CALLS.clear()
     result = metric.run(explainer)
     assert result.scores["spearman"].shape == (3, 3, 23)
-    # The order of the copy's layers is seen by tracing it on one sample, which compiles nothing.
-    CALLS[1] -= 1
+    # The order of the copy's layers is seen by tracing it on a few samples, which compiles nothing.
+    CALLS[4] -= 1
     if BACKEND == "tensorflow":
         # One trace takes batches of any size; the original's outputs were traced when the metric was made.
         assert dict(+CALLS) == {None: 1}

@@ -42,7 +42,7 @@ class Packed(nn.Module):
 
 def test_inputs_that_the_model_does_not_take_are_refused() -> None:
     case = BY_NAME["resnet with functional relu"]
-    with pytest.raises(ModelError, match=r"can be called on the inputs.*shape \(1, 5\)"):
+    with pytest.raises(ModelError, match=r"can be called on the inputs.*shape \(\d, 5\)"):
         ar.adapt(case.model(), example_inputs=np.ones((1, 5), "f"))
 
 
@@ -54,9 +54,13 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "no model": (
         lambda: ar.ModelRandomizationMetric(torch.relu, np.ones((2, 3))),
-        "a model that an installed backend",
+        "a function, which does not show its weights",
     ),
-    "a state dict": (lambda: ar.ModelRandomizationMetric(MLP.model().state_dict(), np.ones((2, 3))), "OrderedDict"),
+    "a state dict": (
+        lambda: ar.ModelRandomizationMetric(MLP.model().state_dict(), np.ones((2, 3))),
+        "weights by name.*OrderedDict",
+    ),
+    "a class": (lambda: ar.ModelRandomizationMetric(nn.Linear, np.ones((2, 3))), r"a class.*Linear\(\.\.\.\)"),
     "lengths": (
         lambda: ar.ModelRandomizationMetric(MLP.model(), MLP.tensor(3), torch.tensor([0, 1])),
         "one target for each of the 3 inputs.*2 targets",
@@ -72,7 +76,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "one sample": (lambda: ar.ModelRandomizationMetric(MLP.model(), torch.ones(6)), "a batch"),
     "images for rows": (
         lambda: ar.ModelRandomizationMetric(MLP.model(), torch.ones(2, 3, 8, 8)),
-        r"\(1, 3, 8, 8\)",
+        r"\(2, 3, 8, 8\)",
     ),
     "complex": (
         lambda: ar.ModelRandomizationMetric(MLP.model(), torch.ones(2, 6, dtype=torch.complex64)),
@@ -96,7 +100,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "feature maps": (
         lambda: ar.ModelRandomizationMetric(nn.Conv2d(3, 4, 3), torch.ones(2, 3, 8, 8)),
-        r"\(1, classes\).*forward=",
+        r"\(2, classes\).*forward=",
     ),
 }
 

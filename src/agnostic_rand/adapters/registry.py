@@ -20,6 +20,7 @@ from agnostic_rand.adapters.hookspecs import (
 )
 from agnostic_rand.adapters.protocol import API_VERSION, Forward, HostArray, ModelAdapter
 from agnostic_rand.adapters.side_inputs import AllInputs, beside, names_of
+from agnostic_rand.adapters.unclaimed import told
 from agnostic_rand.errors import ArgumentError, BackendError, PluginError, unknown_name
 
 STRICT_VARIABLE = "AGNOSTIC_RAND_STRICT"
@@ -208,6 +209,15 @@ class Registry:
         return best[0]
 
     def _nobody(self, model: Any) -> BackendError:
+        found = told(model)
+        if found is not None:
+            received, fix = found
+            return BackendError(
+                "the model",
+                expected="a model object that holds trained weights",
+                received=f"{received} ({_kind(model)})",
+                fix=fix,
+            )
         states = "; ".join(
             f"{info.name} ({info.distribution} {info.version}): {info.status}"
             + (f", {info.reason}" if info.reason else "")

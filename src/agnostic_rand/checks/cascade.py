@@ -71,6 +71,7 @@ def randomize_and_explain(
         record = run_cascade(adapter, explainers, subject.samples, targets, randomizer, plan, context, settings)
         unchanged, kept = randomizer.unchanged, randomizer.unchanged_parameters
         others = subject.other_arrays()
+        told = subject.told_of_batches(record.trained)
     coverage = max(step.coverage for step in plan.steps)
     described: dict[str, Any] = {
         "strategy": repr(strategy),
@@ -102,7 +103,12 @@ def randomize_and_explain(
                 settings={"explainer": repr(explainer), **described},
                 versions=subject.versions(),
                 self_similarity=report.self_similarity,
-                findings=(*report.findings, *([unbound] if unbound else []), *left_trained(plan.unused, others)),
+                findings=(
+                    *report.findings,
+                    *told,
+                    *([unbound] if unbound else []),
+                    *left_trained(plan.unused, others),
+                ),
             )
         )
     return tuple(results)
@@ -116,8 +122,8 @@ def _guarded(
     context: ExplanationContext,
     measures: tuple[Measure, ...],
 ) -> GuardReport:
-    count = min(GUARD_SAMPLES, subject.batch_size)
-    samples = subject.samples[:count]
+    samples = subject.few(min(GUARD_SAMPLES, subject.batch_size))
+    count = len(samples)
     if isinstance(targets, str):
         targets = frozen_targets(adapter, samples, count)
     return guard(adapter, explainer, samples, targets[:count], context, measures)

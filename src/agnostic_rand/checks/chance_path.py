@@ -17,7 +17,7 @@ from agnostic_rand.errors import InputError
 from agnostic_rand.explainers import Explainer
 from agnostic_rand.explaining import explained_batches
 from agnostic_rand.similarity import Measure
-from agnostic_rand.targets import class_count, frozen_targets, output_batches
+from agnostic_rand.targets import frozen_targets, output_batches
 from agnostic_rand.weights import FullRandomization, GaussianNoise, MultiplicativeNoise, Perturbation
 
 NOISES: dict[str, Callable[[float], Perturbation]] = {
@@ -57,7 +57,7 @@ class ChancePath:
         size = subject.batch_size
         samples = subject.samples
         accuracies: dict[str, float] = {}
-        classes = class_count(subject.adapter, samples)
+        classes = subject.classes
         chance = 1 / classes
         # So few samples show no more of a model that guesses.
         twice_standard_error = 2 * math.sqrt(chance * (1 - chance) / len(labels))

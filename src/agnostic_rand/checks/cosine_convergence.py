@@ -24,7 +24,6 @@ from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.errors import ArgumentError, InputError, unknown_name
 from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.samples import ArrayLike
-from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -96,7 +95,7 @@ class CosineConvergence:
         samples = subject.samples
         with subject.working([resolved]) as working:
             adapter = subject.activated(working)
-            classes = class_count(adapter, samples)
+            classes = subject.classes
             if classes < 2:
                 raise InputError(
                     "the model",
@@ -165,7 +164,7 @@ class CosineConvergence:
             "CosineConvergence(layers=...)",
             "Leave layers out to look at the input.",
         )
-        batch = subject.samples[:1].placed(adapter)
+        batch = subject.example()
         capable: Any = batch.seen_by(adapter)
         shapes = capable.layer_shapes(batch.explained)
         fitting = [

@@ -18,7 +18,7 @@ from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import ExplainerLike, bound_model
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.similarity import MeasureLike
-from agnostic_rand.targets import check_labels, class_count
+from agnostic_rand.targets import check_labels
 from agnostic_rand.training import TrainingOptions
 from agnostic_rand.weights import Purpose
 
@@ -160,7 +160,7 @@ class DataRandomization:
                 received="none",
                 fix="Pass the labels that the model was trained on.",
             )
-        check_labels(data.targets, class_count(subject.adapter, data))
+        check_labels(data.targets, subject.classes)
         if len(np.unique(data.targets)) < 2:
             raise InputError(
                 "train_labels",

@@ -11,9 +11,10 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.explainers import ExplainerLike, ExplanationContext, resolve_explainer
 from agnostic_rand.maps import channels_of, scoring_maps
+from agnostic_rand.probing import probe
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, read_samples
-from agnostic_rand.targets import check_labels, class_count, frozen_targets
+from agnostic_rand.targets import explained_outputs, frozen_targets
 from agnostic_rand.weights import Streams
 
 
@@ -61,13 +62,11 @@ def explain(
     with preserved_random_state(adapter):
         samples = read_samples(inputs, targets, adapter, explained_input)
         size = whole_number("batch_size", batch_size, least=1, example=64)
-        # Some frameworks tell what a layer is from an example alone.
-        adapter = adapt(model, backend=backend, example_inputs=samples[:size].all_inputs, forward=forward)
-        classes = class_count(adapter, samples)
-        labels = samples.targets
+        probed = probe(model, samples, size, backend=backend, forward=forward)
+        adapter = probed.adapter
+        labels = explained_outputs(samples, probed.classes).targets
         if labels is None:
             labels = frozen_targets(adapter, samples, size)
-        check_labels(labels, classes)
         axis = channels_of(None, adapter, samples.inputs.ndim)
         parts = []
         noises: dict[tuple[int, ...], Any] = {}

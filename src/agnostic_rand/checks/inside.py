@@ -10,7 +10,6 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, Layer, ModelAdapter
 from agnostic_rand.checks.subject import Subject
-from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
 
 
@@ -56,7 +55,7 @@ def places_of(adapter: ModelAdapter, subject: Subject) -> dict[str, Place]:
     capable: Any = batch.seen_by(adapter)
     shapes: Mapping[str, tuple[int, ...]] = capable.layer_shapes(batch.explained)
     # Of one class alone, most outputs of the last layer have no gradient.
-    shape = len(first), class_count(adapter, first)
+    shape = len(first), subject.classes
     mixed = subject.streams.generator(Purpose.TARGETS, 3).standard_normal(shape)
     weights = adapter.asarray(mixed.astype(np.float32))
     owners = {layer.name for layer in adapter.layers()}

@@ -29,12 +29,11 @@ class ModelRandomizationMetric:
 
     Args:
         model: A model of any framework with an installed backend. It stays as it is.
-        inputs: An array or tensor `(n, ...)`; a tuple or dictionary of them for a model of several
-            inputs; or an iterable of `(inputs, targets)` batches such as a DataLoader, which is
-            read once.
+        inputs: An array, tensor or table `(n, ...)`; a tuple or dictionary of them for a model of several
+            inputs; or a loader or data set of `(inputs, targets)`, which is read once, to its end.
         targets: Class indices `(n,)` or one-hot labels `(n, classes)`; `None` for the trained
-            model's predictions, kept throughout (a single output explains itself); `"dynamic"`
-            for the current model's prediction at each step.
+            model's predictions, kept throughout; `"dynamic"` for the current model's prediction at
+            each step. A single output is what is explained, also for labels 0 and 1 of two classes.
         randomization_strategy: Which layers are randomized and how: a strategy, its name, or a function
             from the layers to the steps; by default the top quarter.
         batch_size: The number of samples the model takes at once, `None` for all; scores depend on it by the

@@ -16,7 +16,6 @@ from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explaining import explain_batch, explained_batches
 from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import Measure, Pairwise
-from agnostic_rand.targets import class_count
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()
@@ -96,7 +95,7 @@ def random_logit_of(
     with subject.working([explainer]) as working:
         adapter = subject.activated(working)
         labels = subject.fixed_targets(adapter)
-        others = _other_classes(adapter, subject, labels, off_class)
+        others = _other_classes(subject, labels, off_class)
         scores = _compared(adapter, explainer, subject, labels, others, measures)
     return CheckResult(
         check="random_logit",
@@ -120,9 +119,9 @@ def _named(off_class: str, count: int) -> tuple[str, ...]:
     return ("drawn",) if off_class == "one" else tuple(f"label + {shift}" for shift in range(1, count + 1))
 
 
-def _other_classes(adapter: ModelAdapter, subject: Subject, labels: HostArray, off_class: str) -> HostArray:
+def _other_classes(subject: Subject, labels: HostArray, off_class: str) -> HostArray:
     """Other classes than the labels, `(number, n)`."""
-    classes = class_count(adapter, subject.samples)
+    classes = subject.classes
     if classes < 2:
         raise InputError(
             "the model",

@@ -84,7 +84,7 @@ def _maps(
     forms: set[MapForm],
     again: bool,
 ) -> dict[MapForm, HostArray]:
-    samples = subject.samples[:REFERENCE_SAMPLES]
+    samples = subject.few(REFERENCE_SAMPLES)
     context = replace(subject.context(), draw=_OTHER_NOISE, step=0) if again else subject.context()
     parts: dict[MapForm, list[HostArray]] = {form: [] for form in forms}
     for batch in explained_batches(adapter, explainer, samples, targets, context, "the trained model"):

@@ -72,7 +72,7 @@ class Repeatability:
         """
         resolved = self.options.explainer(explainer)
         subject = Subject.open(self.models[0], self.inputs, self.targets, self.options)
-        example = subject.samples[:1].all_inputs
+        example = subject.samples[: subject.probed.count].all_inputs
         adapters = [
             adapt(model, backend=self.options.backend, example_inputs=example, forward=self.options.forward)
             for model in self.models

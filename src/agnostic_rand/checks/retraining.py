@@ -99,7 +99,7 @@ def _fitted(
         history = _plain(asdict(given) if isinstance(given, TrainingHistory) else given)
     options = subject.options
     try:
-        example = samples[:1].all_inputs
+        example = subject.samples[: subject.probed.count].all_inputs
         other = adapt(returned, backend=options.backend, example_inputs=example, forward=options.forward)
     except BackendError as error:
         raise _no_model(subject, f"{type(returned).__name__}") from error

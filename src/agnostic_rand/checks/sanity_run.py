@@ -25,7 +25,7 @@ from agnostic_rand.kept_maps import KeptMaps
 from agnostic_rand.results import RandomizationResult
 from agnostic_rand.similarity import Measure, MeasureLikes, resolve_measures
 from agnostic_rand.statistics import FloorScores, Information, estimate_mean, judge_information
-from agnostic_rand.targets import class_count, output_batches
+from agnostic_rand.targets import output_batches
 from agnostic_rand.weights import CascadingRandomization, Purpose
 
 Order: TypeAlias = Literal["top_down", "bottom_up"]
@@ -189,7 +189,7 @@ class SanityRun:
         return found, dict(zip(found, judged, strict=True))
 
     def _classes(self) -> int:
-        return class_count(self.subject.adapter, self.subject.samples)
+        return self.subject.classes
 
 
 def _are_images(subject: Subject) -> bool:

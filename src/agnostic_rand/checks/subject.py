@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.activation import Activation, with_activation
+from agnostic_rand.activation import ActivatedAdapter, Activation, with_activation
 from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
@@ -26,9 +26,10 @@ from agnostic_rand.explainers import (
     settled,
 )
 from agnostic_rand.maps import channels_of
+from agnostic_rand.probing import Probe, depends_on_batch, probe
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
-from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
+from agnostic_rand.targets import DYNAMIC, explained_outputs, frozen_targets
 from agnostic_rand.weights import (
     Isolation,
     Plan,
@@ -40,10 +41,9 @@ from agnostic_rand.weights import (
 )
 
 CALIBRATION_SAMPLES = 256
-"""How many of the inputs `statistics="recalibrate"` uses, in one batch, whatever the batch size."""
+"""How many of the inputs `statistics="recalibrate"` uses, in one batch, whatever the batch size.
 
-EXAMPLE_SAMPLES = 1
-"""How many of the inputs the model is looked at with."""
+A model that takes one size alone gets its first batch."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class Subject:
     """A model and data that were read and checked.
 
     Args:
-        adapter: The caller's model.
+        probed: The first look at the caller's model.
         samples: The data.
         policy: `"labels"`, `"frozen prediction"` or `"dynamic"`.
         streams: The root of randomness.
         options: How the model is run.
     """
 
-    adapter: ModelAdapter
+    probed: Probe
     samples: Samples
     policy: str
     streams: Streams
@@ -126,13 +126,21 @@ class Subject:
         with_activation(first, options.activation)
         with preserved_random_state(first):
             samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
-            example = samples[:EXAMPLE_SAMPLES].all_inputs
-            adapter = adapt(model, backend=options.backend, example_inputs=example, forward=options.forward)
-            classes = class_count(adapter, samples)
+            size = len(samples) if options.batch_size is None else options.batch_size
+            probed = probe(model, samples, size, backend=options.backend, forward=options.forward)
         options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
-        if samples.targets is not None:
-            check_labels(samples.targets, classes, samples.classes)
-        return cls(adapter, samples, _target_policy(policy, samples), streams, options)
+        samples = explained_outputs(samples, probed.classes)
+        return cls(probed, samples, _target_policy(policy, samples), streams, options)
+
+    @property
+    def adapter(self) -> ModelAdapter:
+        """The caller's model."""
+        return self.probed.adapter
+
+    @property
+    def classes(self) -> int:
+        """The number of the model's outputs."""
+        return self.probed.classes
 
     @property
     def channel_axis(self) -> int | None:
@@ -171,9 +179,14 @@ class Subject:
                 )
         return resolve_isolation(self.options.isolation, bound=bool(bound))
 
+    def few(self, count: int) -> Samples:
+        """The first so many samples; whole batches of a model that takes one size alone."""
+        size = self.batch_size
+        return self.samples[: count if self.probed.any_size else max(1, count // size) * size]
+
     def example(self) -> PlacedInputs:
-        """A few of the inputs, for a look at how the model computes."""
-        return self.samples[:EXAMPLE_SAMPLES].placed(self.adapter)
+        """The inputs with which the model was looked at, to see again how it computes."""
+        return self.samples[: self.probed.count].placed(self.adapter)
 
     @contextmanager
     def working(self, explainers: Sequence[Explainer]) -> Iterator[ModelAdapter]:
@@ -185,6 +198,15 @@ class Subject:
     def other_arrays(self) -> tuple[str, ...]:
         """Names of arrays that the outputs depend on and that no step can randomize."""
         return self.adapter.other_arrays if isinstance(self.adapter, SupportsReads) else ()
+
+    def told_of_batches(self, outputs: HostArray) -> tuple[str, ...]:
+        """Whether these outputs for the first batch, activated, depend on what is in it: a finding, or none."""
+        activated = self.activated(self.adapter)
+        probed = self.probed
+        if isinstance(activated, ActivatedAdapter):
+            probed = replace(probed, outputs=activated.activated(probed.outputs))
+        found = depends_on_batch(probed, outputs)
+        return () if found is None else (found,)
 
     def settled(self, explainers: Sequence[Explainer]) -> tuple[Explainer, ...]:
         """The explainers, those that choose a layer by the model with its name."""
@@ -200,7 +222,8 @@ class Subject:
         """What puts the working model into the states of a plan."""
         calibration = None
         if plan.statistics == "recalibrate":
-            calibration = self.samples[:CALIBRATION_SAMPLES].placed(working)
+            count = CALIBRATION_SAMPLES if self.probed.any_size else self.batch_size
+            calibration = self.samples[:count].placed(working)
         trained = None if working is self.adapter else self.adapter
         return Randomizer(
             working, plan, self.streams, trained=trained, calibration=calibration, example=self.example()
@@ -223,6 +246,7 @@ class Subject:
             "targets": self.policy,
             "samples": len(self.samples),
             "input_shape": list(self.samples.inputs.shape[1:]),
+            **({} if self.samples.feature_names is None else {"feature_names": list(self.samples.feature_names)}),
             "batch_size": self.batch_size,
             "activation": self.options.activation,
             "channel_axis": self.channel_axis,
