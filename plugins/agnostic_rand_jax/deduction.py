@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from jax.extend import core
 
+from agnostic_rand.adapters import axis_name, strided_axes
 from agnostic_rand_jax.dimensions import Labels
 from agnostic_rand_jax.inventory import UNKNOWN, Meaning
 from agnostic_rand_jax.normalization import normalized, shown
@@ -117,7 +118,9 @@ class _Search:
         # Which is the height and which the width is said by their order in the data.
         places = sorted(numbers.lhs_spec[2:])
         space = tuple(space[places.index(place)] for place in numbers.lhs_spec[2:])
-        names = dict(zip(numbers.rhs_spec, ("out", "in", *space), strict=True))
+        # Data spread by zeros in between are met by a share of the kernel: a transposed convolution.
+        strided = strided_axes(space, step.params["lhs_dilation"])
+        names = dict(zip(numbers.rhs_spec, ("out", "in", *strided), strict=True))
         self._note_kernel(taken[1], [names[i] for i in range(len(names))])
         made = dict(zip(numbers.out_spec, (_BATCH, "out", *space), strict=True))
         return Value(data=True, learned=True, kind="product", labels=_labels(made[i] for i in range(len(made))))
@@ -192,7 +195,9 @@ class _Search:
     def _note_kernel(self, kernel: Value, names: Sequence[str]) -> None:
         if kernel.source is not None:
             axes = self._axes(kernel.source, kernel.labels, _labels(names))
-            known = tuple(axis for axis in axes if axis is not None)
+            found = [axis for axis in axes if axis is not None]
+            # Of dimensions that were merged into one, the first carries its share.
+            known = tuple(axis_name(axis) if axis in found[:i] else axis for i, axis in enumerate(found))
             shown = len(known) == len(axes) and not _OUTPUTS.issuperset(known)
             self._note(kernel.source, ("kernel", known) if shown else UNKNOWN)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 
+from agnostic_rand.adapters import strided_axes
 from agnostic_rand_jax.inventory import UNKNOWN, Meaning
 
 _SPACE: dict[int, tuple[str, ...]] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
@@ -25,6 +26,8 @@ def meaning(module: Any, name: str) -> Meaning:
     if isinstance(module, eqx.nn.Conv | eqx.nn.ConvTranspose):
         space = _SPACE.get(module.num_spatial_dims)
         if name == "weight":
+            if space is not None and isinstance(module, eqx.nn.ConvTranspose):
+                space = strided_axes(space, module.stride)
             return "kernel", None if space is None else ("out", "in", *space)
         return ("bias", None if space is None else ("out", *space)) if name == "bias" else UNKNOWN
     if isinstance(module, eqx.nn.GRUCell | eqx.nn.LSTMCell):

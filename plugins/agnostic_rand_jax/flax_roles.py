@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from agnostic_rand.adapters import strided_axes
 from agnostic_rand_jax.inventory import UNKNOWN, Meaning
 
 _SPACE: dict[int, tuple[str, ...]] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
@@ -72,10 +74,15 @@ def _convolution(module: Any, kind: str, name: str, dimensions: int) -> Meaning:
     space = len(size) if isinstance(size, Sequence) else dimensions - 2
     if space not in _SPACE:
         return "kernel", None
+    transposed = kind == "ConvTranspose"
+    # Inputs that are spread by zeros make a convolution a transposed one.
+    given = (module.strides if transposed else module.input_dilation) or 1
+    strides = tuple(given) if isinstance(given, Sequence) else (given,) * space
     if kind == "ConvLocal":
-        return "kernel", ("groups",) * space + ("in", "out")
-    turned = kind == "ConvTranspose" and module.transpose_kernel
-    return "kernel", (*_SPACE[space], *(("out", "in") if turned else ("in", "out")))
+        # Its 'in' holds the space of a window too.
+        return "kernel", ("groups",) * space + strided_axes(("in", "out"), (math.prod(strides), 1))
+    turned = transposed and module.transpose_kernel
+    return "kernel", (*strided_axes(_SPACE[space], strides), *(("out", "in") if turned else ("in", "out")))
 
 
 def _einsum(module: Any, name: str) -> Meaning:

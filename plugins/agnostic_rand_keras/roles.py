@@ -7,7 +7,7 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-from agnostic_rand.adapters import Role, distinct_axes
+from agnostic_rand.adapters import Role, distinct_axes, strided_axes
 
 Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
 
@@ -63,8 +63,9 @@ def _meaning(layer: keras.Layer, name: str, dimensions: int) -> Meaning:
     if name == "bias":
         return "bias", ("out",)
     if name in ("recurrent_kernel", "pointwise_kernel") or (name == "kernel" and not isinstance(layer, _DEPTHWISE)):
-        ends = ("out", "in") if isinstance(layer, _TRANSPOSED) else ("in", "out")
-        return "kernel", (*_space(dimensions), *ends)
+        if isinstance(layer, _TRANSPOSED):
+            return "kernel", (*strided_axes(_space(dimensions), layer.strides), "out", "in")
+        return "kernel", (*_space(dimensions), "in", "out")
     if name in ("kernel", "depthwise_kernel"):
         return "kernel", (*_space(dimensions), "groups", "multiplier")
     return _UNKNOWN

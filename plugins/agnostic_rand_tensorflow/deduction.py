@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from agnostic_rand.adapters import strided_axes
 from agnostic_rand_tensorflow.declared import Meaning
 from agnostic_rand_tensorflow.einsum import kernel_axes
 from agnostic_rand_tensorflow.graph import SHAPES, FlatGraph, Operation
@@ -24,6 +25,7 @@ _CONVOLUTIONS: Mapping[str, tuple[str, ...]] = {
     "Conv2DBackpropInput": ("h", "w", "out", "in"),
     "Conv3DBackpropInputV2": ("d", "h", "w", "out", "in"),
 }
+_TRANSPOSED = frozenset({"Conv2DBackpropInput", "Conv3DBackpropInputV2"})
 _PRODUCTS = frozenset({*_CONVOLUTIONS, "MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"})
 _GATHERS = frozenset({"ResourceGather", "ResourceGatherNd", "Gather", "GatherV2", "GatherNd"})
 _FUSED: Mapping[int, Meaning] = {
@@ -105,6 +107,9 @@ def _kernel_axes(
     if convolution is not None:
         if position != 1:
             return None
+        if operation.type in _TRANSPOSED:
+            strides = _spatial_strides(operation)
+            convolution = (*strided_axes(convolution[: len(strides)], strides), *convolution[len(strides) :])
         # A convolution in one dimension is one in two, with a height of 1 put in front.
         flat = dimensions == 3 and len(convolution) == 4 and plain(operand).type == "ExpandDims"
         return convolution[1:] if flat else convolution if plain(operand).variable is not None else None
@@ -115,6 +120,12 @@ def _kernel_axes(
     keys = ("transpose_a", "transpose_b") if operation.type == "MatMul" else ("adj_x", "adj_y")
     transposed = operation.attributes[keys[position]].b
     return ("in", "out") if (position == 1) != transposed else ("out", "in")
+
+
+def _spatial_strides(operation: Operation) -> list[int]:
+    strides = operation.attributes["strides"].list.i
+    channels_first = operation.attributes["data_format"].s.startswith(b"NC")
+    return list(strides[2:] if channels_first else strides[1:-1])
 
 
 def _is_product(operation: Operation) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agnostic_rand.adapters import strided_axes
 from agnostic_rand_tensorflow.declared import Meaning
 from agnostic_rand_tensorflow.einsum import kernel_axes
 from agnostic_rand_tensorflow.legacy_keras import is_kind
@@ -46,4 +47,6 @@ def _kernel_axes(layer: Any, name: str, dimensions: int) -> tuple[str, ...] | No
     if name not in ("kernel", "recurrent_kernel", "pointwise_kernel"):
         return None
     # A transposed convolution is a convolution too: it is asked for first.
-    return (*space, "out", "in") if is_kind(layer, *_TRANSPOSED) else (*space, "in", "out")
+    if is_kind(layer, *_TRANSPOSED):
+        return (*strided_axes(space, layer.strides), "out", "in")
+    return (*space, "in", "out")

@@ -76,7 +76,7 @@ def take_inventory(root: nn.Module) -> Inventory:
 
 def _entry(root: nn.Module, owner: nn.Module, names: dict[int, str], name: str, tensor: torch.Tensor) -> _Entry:
     attribute, is_magnitude = attribute_of(owner, name)
-    role, axes = ("magnitude", None) if is_magnitude else meaning(kind_of(owner), attribute, tensor.ndim)
+    role, axes = ("magnitude", None) if is_magnitude else meaning(owner, attribute, tensor.ndim)
     parameter = Parameter(name, tuple(tensor.shape), _dtype(tensor), role, axes)
     if owner is root and any(child != "parametrizations" for child, _ in root.named_children()):
         # A parameter of the model itself, beside its modules: a class token, a position table.

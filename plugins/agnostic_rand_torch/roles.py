@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Role
+from agnostic_rand.adapters import Role, strided_axes
 
 Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
 
@@ -38,19 +38,20 @@ def keeps_statistics(kind: type) -> bool:
     return issubclass(kind, nn.modules.batchnorm._NormBase)
 
 
-def meaning(kind: type, name: str, dimensions: int) -> Meaning:
-    """The role and the axes of the parameter `name` of a module of class `kind`.
+def meaning(owner: nn.Module, name: str, dimensions: int) -> Meaning:
+    """The role and the axes of the parameter `name` of a module.
 
     Args:
-        kind: The class of the module that owns it.
+        owner: The module that owns it.
         name: Its attribute name, without the suffixes of a reparametrization.
         dimensions: Its number of dimensions.
     """
-    role, axes = _meaning(kind, name, dimensions)
+    role, axes = _meaning(owner, name, dimensions)
     return role, axes if axes is not None and len(axes) == dimensions else None
 
 
-def _meaning(kind: type, name: str, dimensions: int) -> Meaning:
+def _meaning(owner: nn.Module, name: str, dimensions: int) -> Meaning:
+    kind = kind_of(owner)
     if issubclass(kind, _NORMALIZATIONS):
         return {"weight": ("scale", None), "bias": ("shift", None)}.get(name, _UNKNOWN)  # type: ignore[return-value]
     if issubclass(kind, nn.RNNBase | nn.RNNCellBase):
@@ -64,11 +65,11 @@ def _meaning(kind: type, name: str, dimensions: int) -> Meaning:
     if name == "bias" and issubclass(kind, (nn.Linear, nn.Bilinear, *_CONVOLUTIONS, *_TRANSPOSED)):
         return "bias", ("out",)
     if name == "weight":
-        return "kernel" if (axes := _kernel_axes(kind, dimensions)) else "other", axes
+        return "kernel" if (axes := _kernel_axes(owner, kind, dimensions)) else "other", axes
     return _UNKNOWN
 
 
-def _kernel_axes(kind: type, dimensions: int) -> tuple[str, ...] | None:
+def _kernel_axes(owner: nn.Module, kind: type, dimensions: int) -> tuple[str, ...] | None:
     if issubclass(kind, nn.Linear):
         return ("out", "in")
     if issubclass(kind, nn.Bilinear):
@@ -76,5 +77,22 @@ def _kernel_axes(kind: type, dimensions: int) -> tuple[str, ...] | None:
     if issubclass(kind, _CONVOLUTIONS):
         return ("out", "in", *_SPACE[dimensions - 2])
     if issubclass(kind, _TRANSPOSED):
-        return ("in", "out", *_SPACE[dimensions - 2])
+        axes = ("in", "out", *_SPACE[dimensions - 2])
+        settings = _settings(owner)
+        return None if settings is None else strided_axes(axes, settings)
     return None
+
+
+def _settings(transposed: Any) -> tuple[int, ...] | None:
+    """For each axis of a transposed convolution's kernel, of what share an output is made; `None` if unknown."""
+    if hasattr(transposed, "stride"):
+        return (transposed.groups, 1, *transposed.stride)
+    # A traced module keeps its settings in its computation alone, and has none where it was not called.
+    traced = transposed._c._has_method("forward")
+    calls = transposed.graph.findAllNodes("aten::_convolution") if traced else []
+    if len(calls) != 1:
+        return None
+    call = list(calls[0].inputs())
+    stride, groups = list(call[3].node().inputs()), call[8].toIValue()
+    found = (groups, 1, *(value.toIValue() for value in stride))
+    return None if None in found else found

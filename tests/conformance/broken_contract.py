@@ -277,6 +277,16 @@ class SwapsAxes(FullNumpyAdapter):
         return _with_axes(super().layers(), kernel=("out", "in"))
 
 
+class NamesAnAxisTwice(FullNumpyAdapter):
+    def layers(self) -> tuple[Layer, ...]:
+        return _with_axes(super().layers(), kernel=("in/2", "in"))
+
+
+class InventsStrides(FullNumpyAdapter):
+    def layers(self) -> tuple[Layer, ...]:
+        return _with_axes(super().layers(), kernel=("in/2", "out"))
+
+
 class MisnamesTheBias(FullNumpyAdapter):
     def layers(self) -> tuple[Layer, ...]:
         return _with_axes(super().layers(), kernel=("in", "out"), bias=("features",))
@@ -368,6 +378,8 @@ FAULTS = (
     Fault(DrawsFromTheFramework, "C6_calls_draw_nothing", "write moved the framework's"),
     Fault(DrawsAtOpening, "C6_calls_draw_nothing", "moved Python's"),
     Fault(HasKernelsWithoutAxes, "C7_well_formed", "a kernel without axes"),
+    Fault(NamesAnAxisTwice, "C7_well_formed", "one name for each is due"),
+    Fault(InventsStrides, "C7_known", "has the axes ('in/2', 'out'), not ('in', 'out')"),
     Fault(MisnamesTheBias, "C7_known", "first/bias"),
     Fault(SwapsAxes, "C7_known", "first/weight"),
     Fault(SwapsAxes, "C7_out_is_out", "is named 'in'"),

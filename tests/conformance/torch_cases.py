@@ -247,6 +247,15 @@ def torch_cases() -> list[Case]:
                 forward=lambda model, inputs: model(inputs)["logits"],
                 facts=Facts(order=("hidden", "head")),
             ),
+            Case(
+                "upsampling",
+                nn.Sequential(
+                    nn.ConvTranspose2d(4, 6, (3, 2), (2, 1), groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(126, 3)
+                ),
+                _inputs(4, 3, 2),
+                facts=Facts(order=("0", "3"), axes={"0/weight": ("in/2", "out", "h/2", "w")}),
+                native=NATIVE,
+            ),
         ]
 
 

@@ -112,6 +112,8 @@ def test_streams_follow_roles_so_that_the_order_of_declaration_is_irrelevant() -
 @pytest.mark.parametrize(
     ("shape", "axes", "summed"),
     [
+        ((4,), ("in",), (0, 2)),
+        ((4,), ("in/2",), (0, 2)),
         ((6, 1, 1), None, (1, 2)),
         ((1, 4, 1), None, (0, 2)),
         ((), None, (0, 1, 2)),
@@ -121,7 +123,7 @@ def test_streams_follow_roles_so_that_the_order_of_declaration_is_irrelevant() -
 def test_a_reinitialized_magnitude_is_the_norm_of_its_new_kernel(
     shape: tuple[int, ...], axes: tuple[str, ...] | None, summed: tuple[int, ...]
 ) -> None:
-    kernel = Parameter("v", (6, 4, 3), "float64", "kernel", ("out", "in", "w"))
+    kernel = Parameter("v", (6, 4, 3), "float64", "kernel", ("out", "in/2", "w"))
     layer = Layer("layer", "Layer", (kernel, Parameter("g", shape, "float64", "magnitude", axes)))
     trained = {"v": np.random.default_rng(0).normal(size=(6, 4, 3)), "g": np.full(shape, 9.0)}
     values = draw_layer(ADAPTER, trained_layer(layer, trained), Reinitialize(), Streams(0), (0, 0))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agnostic_rand.adapters import Parameter, Role
-from agnostic_rand.errors import ArgumentError, UnknownNameError
+from agnostic_rand.adapters import Parameter, Role, distinct_axes, strided_axes
+from agnostic_rand.errors import ArgumentError, ModelError, UnknownNameError
 from agnostic_rand.weights import (
     FullRandomization,
     GaussianNoise,
@@ -63,6 +63,11 @@ def test_kernels_are_redrawn_from_a_truncated_normal_of_variance_factor_by_fan_i
         ((8, 16, 3, 3), ("in", "out", "h", "w"), 72),
         ((3, 3, 32, 2), ("h", "w", "groups", "multiplier"), 9),
         ((2, 3, 4, 8, 16), ("d", "h", "w", "in", "out"), 192),
+        ((3, 5, 16, 8), ("h/2", "w/3", "out", "in"), 20),
+        ((8, 16, 3, 3), ("in/4", "out", "h/2", "w"), 9),
+        ((4, 6, 8, 16), ("in", "in2/3", "out", "out2"), 8),
+        ((2, 3, 64, 8), ("h/4", "w/4", "out", "in"), 3),
+        ((1, 1, 64, 2), ("h/4", "w/4", "out", "in"), 1),
     ],
 )
 def test_the_fan_in_is_what_one_output_sums_over(
@@ -72,6 +77,24 @@ def test_the_fan_in_is_what_one_output_sums_over(
     assert parameter.fan_in == fan_in
     spread = np.mean([draw(Reinitialize(), np.zeros(shape), parameter, seed).var() for seed in range(20)])
     assert spread == pytest.approx(2 / fan_in, rel=0.05)
+
+
+@pytest.mark.parametrize("axis", ["h/", "h/none", "h/0", "h/-2", "h/inf", "h/2/2", "out/2", "out2/2", "groups/2"])
+def test_a_share_is_a_number_above_zero_of_what_is_summed_over(axis: str) -> None:
+    with pytest.raises(ModelError, match=f"received '{axis}'.*above 0 behind the '/'"):
+        named("kernel", (3, 4), (axis, "in"))
+
+
+def test_numbers_stand_before_shares() -> None:
+    assert distinct_axes(["in/2", "out", "in/3", "out"]) == ("in/2", "out", "in2/3", "out2")
+    assert strided_axes(("in", "out", "h", "w"), (4, 1, 2, 1)) == ("in/4", "out", "h/2", "w")
+
+
+def test_one_kernel_is_drawn_whatever_the_place_of_its_shares() -> None:
+    one = named("kernel", (3, 5, 4, 8), ("h/2", "w/3", "out", "in"))
+    other = named("kernel", (8, 4, 3, 5), ("in", "out", "h/2", "w/3"))
+    assert one.canonical() == other.canonical()
+    assert one.canonical().axes == ("h/2", "w/3", "in", "out")
 
 
 def test_biases_shifts_and_scales_are_those_of_a_fresh_layer() -> None:

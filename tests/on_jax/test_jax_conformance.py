@@ -142,6 +142,13 @@ class TestLinen(AdapterConformance):
                 order=("Conv_0", "BatchNorm_0", "Conv_1", "Dense_0"),
                 axes={"Conv_0/kernel": ("h", "w", "in", "out"), "Conv_1/kernel": ("h", "w", "in", "out")},
             ),
+            linen_case(
+                "upsampling",
+                zoo_linen.Upsampling(),
+                IMAGES,
+                order=("up", "head"),
+                axes={"up/kernel": ("h/2", "w", "out", "in")},
+            ),
             heads_case("linen", LINEN, "kernel"),
         ]
 

@@ -78,6 +78,8 @@ class Kinds(nn.Module):
         x = nn.ConvTranspose(4, (3, 3), name="transposed")(x)
         x = nn.ConvTranspose(4, (3, 3), transpose_kernel=True, name="turned")(x)
         x = nn.GroupNorm(2, name="group")(x)
+        x = nn.ConvTranspose(4, (3, 3), (2, 1), name="up")(x)
+        x = nn.Conv(4, (3, 3), 2, padding=1, input_dilation=(1, 2), name="spread")(x)
         x = nn.ConvLocal(2, (3, 3), name="local")(x).mean((1, 2))
         x = nn.DenseGeneral((3, 2), name="general")(x)
         x = nn.DenseGeneral(4, axis=(-2, -1), name="back")(x)
@@ -88,6 +90,8 @@ def test_axes_of_linen_layers():
     found = entries(ar.adapt(zoo.linen_pair(Kinds(), zoo.IMAGES), example_inputs=zoo.IMAGES[:1]))
     assert found["transposed/kernel"].axes == ("h", "w", "in", "out")
     assert found["turned/kernel"].axes == ("h", "w", "out", "in")
+    assert (found["up/kernel"].axes, found["up/kernel"].fan_in) == (("h/2", "w", "in", "out"), 18)
+    assert found["spread/kernel"].axes == ("h", "w/2", "in", "out")
     assert found["local/kernel"].axes == ("groups", "groups2", "in", "out")
     assert found["local/kernel"].fan_in == 3 * 3 * 4
     assert found["general/kernel"].axes == ("in", "out", "out2")
@@ -117,6 +121,7 @@ def test_a_stack_of_kernels_made_by_vmap_has_the_fan_in_of_one():
 def test_axes_of_equinox_layers():
     class Kinds(eqx.Module):
         transposed: eqx.nn.ConvTranspose2d
+        up: eqx.nn.ConvTranspose1d
         cell: eqx.nn.GRUCell
         normed: eqx.nn.WeightNorm
         embed: eqx.nn.Embedding
@@ -124,6 +129,7 @@ def test_axes_of_equinox_layers():
     def build(key):
         return Kinds(
             eqx.nn.ConvTranspose2d(3, 4, 3, key=key),
+            eqx.nn.ConvTranspose1d(4, 6, 3, 2, groups=2, key=key),
             eqx.nn.GRUCell(4, 5, key=key),
             eqx.nn.WeightNorm(eqx.nn.Linear(4, 2, key=key)),
             eqx.nn.Embedding(7, 4, key=key),
@@ -135,6 +141,7 @@ def test_axes_of_equinox_layers():
     shapes = eqx.filter_eval_shape(build, zoo.KEY)
     found = entries(ar.adapt(jax.tree.map(zeros, shapes)))
     assert found["transposed/weight"].axes == ("out", "in", "h", "w")
+    assert (found["up/weight"].axes, found["up/weight"].fan_in) == (("out", "in", "w/2"), 3)
     assert found["cell/weight_ih"].axes == ("out", "in")
     assert found["normed/g"].role == "magnitude"
     assert found["normed/layer.weight"].axes == ("out", "in")

@@ -82,10 +82,12 @@ def test_axes_of_several_features():
     }
 
 
-def convolved(layout=NHWC, **options):
+def convolved(layout=NHWC, padding="SAME", **options):
     def apply(p, x):
         x = x if layout[0] == "NHWC" else jnp.moveaxis(x, -1, 1)
-        made = jax.lax.conv_general_dilated(x, p["layer"]["w"], (1, 1), "SAME", dimension_numbers=layout, **options)
+        made = jax.lax.conv_general_dilated(
+            x, p["layer"]["w"], (1, 1), padding, dimension_numbers=layout, **options
+        )
         return (made + p["layer"]["b"]).reshape(2, -1)
 
     return apply
@@ -112,6 +114,13 @@ CONVOLUTIONS = {
         ("out", "in", "h", "w"),
         ("bias", ("out", "h", "w")),
     ),
+    "spread": (
+        convolved(padding=((1, 1), (1, 1)), lhs_dilation=(2, 1)),
+        (3, 3, 3, 4),
+        (4,),
+        ("h/2", "w", "in", "out"),
+        BIAS,
+    ),
     "groups": (convolved(feature_group_count=3), (3, 3, 1, 6), (6,), ("h", "w", "in", "out"), BIAS),
     "turned": (convolved(("NHWC", "WHIO", "NHWC")), (3, 3, 3, 4), (4,), ("w", "h", "in", "out"), BIAS),
     "mapped": (
@@ -137,14 +146,22 @@ def test_a_kernel_whose_features_are_merged_on_the_way():
 def test_a_transposed_convolution_sums_over_what_it_sums_over():
     def apply(p, x, turned):
         made = jax.lax.conv_transpose(
-            x, p["layer"]["w"], (2, 2), "SAME", dimension_numbers=NHWC, transpose_kernel=turned
+            x, p["layer"]["w"], (2, 3), "SAME", dimension_numbers=NHWC, transpose_kernel=turned
         )
         return made.reshape(2, -1)
 
     found = shown(lambda p, x: apply(p, x, False), ones(w=(3, 3, 3, 4)), IMAGES)
-    assert found["w"] == ("kernel", ("h", "w", "in", "out"))
+    assert found["w"] == ("kernel", ("h/2", "w/3", "in", "out"))
     found = shown(lambda p, x: apply(p, x, True), ones(w=(3, 3, 4, 3)), IMAGES)
-    assert found["w"] == ("kernel", ("h", "w", "out", "in"))
+    assert found["w"] == ("kernel", ("h/2", "w/3", "out", "in"))
+
+
+def test_a_share_counts_once_where_dimensions_are_merged():
+    def apply(p, x):
+        kernel = p["layer"]["w"].reshape(4, 3, 3, 4)
+        return jax.lax.conv_transpose(x, kernel, (2, 1), "SAME", dimension_numbers=NHWC).reshape(2, -1)
+
+    assert shown(apply, ones(w=(2, 2, 3, 3, 4)), IMAGES) == {"w": ("kernel", ("h/2", "h2", "w", "in", "out"))}
 
 
 def test_kernels_of_one_and_three_dimensions_and_as_columns():

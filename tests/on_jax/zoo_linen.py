@@ -23,6 +23,13 @@ class Cnn(nn.Module):
         return nn.Dense(4)(x)
 
 
+class Upsampling(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.ConvTranspose(5, (3, 2), (2, 1), transpose_kernel=True, name="up")(x)).mean((1, 2))
+        return nn.Dense(4, name="head")(x)
+
+
 class Block(nn.Module):
     @nn.compact
     def __call__(self, x):

@@ -230,6 +230,13 @@ def shared() -> keras.Model:
     return biased(keras.Model(inputs, layers.GlobalAveragePooling1D()(x), name="shared"))
 
 
+def upsampling() -> keras.Model:
+    inputs = keras.Input((3, 2, 4))
+    x = layers.Conv2DTranspose(6, (3, 2), (2, 1), activation="relu", name="up")(inputs)
+    x = layers.Dense(3, name="head")(layers.GlobalAveragePooling2D()(x))
+    return biased(keras.Model(inputs, x, name="upsampling"))
+
+
 def tokens() -> keras.Model:
     inputs = keras.Input((4,), dtype="int32")
     x = layers.Embedding(11, 5, name="table")(inputs)
@@ -314,6 +321,13 @@ def _cases() -> list[Case]:
                 order=("twice", "mix", "head"),
                 axes={"mix/kernel": ("in", "out", "out2"), "head/kernel": ("in", "in2", "out")},
             ),
+            native=NATIVE,
+        ),
+        Case(
+            "upsampling",
+            upsampling(),
+            _inputs(3, 2, 4),
+            facts=Facts(order=("up", "head"), axes={"up/kernel": ("h/2", "w", "out", "in")}),
             native=NATIVE,
         ),
         Case("tokens", tokens(), np.arange(32).reshape(8, 4) % 11, facts=Facts(unused=()), native=NATIVE),

@@ -122,6 +122,26 @@ class ConvolutionalNet(tf.Module):
         return tf.maximum(self.blocks[0]["norm"](self.blocks[0]["conv"](x)), 0.0)
 
 
+class TransposedConvolution(tf.Module):
+    def __init__(self, seed: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.kernel = tf.Variable(normal(seed, 3, 2, outputs, inputs))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = x.shape
+        made = [tf.shape(x)[0], 2 * height + 1, width + 1, self.kernel.shape[2]]
+        return tf.nn.conv2d_transpose(x, self.kernel, made, (2, 1), "VALID")
+
+
+class Upsampling(tf.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.head = TransposedConvolution(1, 4, 6), Dense(2, 6, 3)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.head(tf.reduce_mean(tf.nn.relu(self.up(x)), axis=[1, 2]))
+
+
 class BareVariables(tf.Module):
     """A whole network in the root's own attributes: kernels, a token, a list and a dict."""
 

@@ -19,6 +19,7 @@ from tf_nets import (
     ModernLayers,
     SecondHead,
     Transformer,
+    Upsampling,
     normal,
     positive,
 )
@@ -109,6 +110,16 @@ def module_cases() -> list[Case]:
                 axes={"blocks/0/conv/kernel": KERNEL, "blocks/1/conv/kernel": KERNEL},
             ),
             native=SILENT,
+        ),
+        Case(
+            "upsampling",
+            Upsampling(),
+            inputs(3, 2, 4),
+            facts=Facts(
+                order=("up", "head"),
+                axes={"up/kernel": ("h/2", "w", "out", "in"), "head/kernel": DENSE},
+            ),
+            native=NATIVE,
         ),
         Case(
             "tied",

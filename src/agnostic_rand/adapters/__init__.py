@@ -32,7 +32,10 @@ from agnostic_rand.adapters.protocol import (
     SupportsStatistics,
     SupportsTraining,
     TrainingStep,
+    axis_meaning,
+    axis_name,
     distinct_axes,
+    strided_axes,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
 from agnostic_rand.adapters.side_inputs import AllInputs, beside, joined, mapped, names_of, repeated
@@ -74,6 +77,8 @@ __all__ = [
     "SupportsTraining",
     "TrainingStep",
     "adapt",
+    "axis_meaning",
+    "axis_name",
     "backends",
     "beside",
     "by_first_use",
@@ -88,5 +93,6 @@ __all__ = [
     "require",
     "require_relu_rule",
     "side_inputs_of",
+    "strided_axes",
     "supports",
 ]

@@ -6,6 +6,7 @@ The clauses C1 to C7 are stated on the members that they bind. A plugin author p
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,8 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from agnostic_rand.errors import ModelError
 
 API_VERSION = 1
 
@@ -55,12 +58,17 @@ class Parameter:
         role: What the array does in its layer. It decides how the array is re-initialized.
         axes: A name for each dimension, such as `("out", "in", "h", "w")`, or `None` where the
             layer is not a standard one. Axes of one meaning are numbered: `("in", "out", "out2")`
-            for a kernel that makes heads of features.
+            for a kernel that makes heads of features. Where one output sums over one in `n` of
+            an axis only, on average over the outputs, the name ends in `/n`: `("in/4", "out",
+            "h/2", "w/2")` for PyTorch's transposed convolution with strides of 2 and 4 groups.
+
+    Raises:
+        ModelError: What follows the `/` of an axis is no number above 0, or the axis is not summed over.
 
     Example:
         >>> kernel = Parameter("weight", (8, 3, 5, 5), "float32", "kernel", ("out", "in", "h", "w"))
         >>> kernel.fan_in
-        75
+        75.0
         >>> kernel.canonical().shape
         (5, 5, 3, 8)
     """
@@ -71,18 +79,26 @@ class Parameter:
     role: Role
     axes: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        for axis in self.axes or ():
+            _share(axis)
+
     @property
     def size(self) -> int:
         """The number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
-    def fan_in(self) -> int:
-        """The number of inputs that one output of a kernel sums over; the size where axes are unknown."""
+    def fan_in(self) -> float:
+        """The number of inputs that one output of a kernel sums over, at least 1; the size where axes are unknown.
+
+        With strides, outputs of one transposed convolution sum over different numbers: it is their mean.
+        """
         if self.axes is None:
-            return max(self.size, 1)
-        summed = (n for n, axis in zip(self.shape, self.axes, strict=True) if _meaning(axis) not in _OUTPUT_AXES)
-        return max(int(np.prod(list(summed), dtype=np.int64)), 1)
+            return float(max(self.size, 1))
+        sized = zip(self.shape, self.axes, strict=True)
+        summed = (size / _share(axis) for size, axis in sized if axis_meaning(axis) not in _OUTPUT_AXES)
+        return max(math.prod(summed, start=1.0), 1.0)
 
     @property
     def canonical_order(self) -> tuple[int, ...]:
@@ -90,7 +106,7 @@ class Parameter:
         if self.axes is None:
             return tuple(range(len(self.shape)))
         rank = {axis: position for position, axis in enumerate(_CANONICAL_AXES)}
-        places = [rank.get(_meaning(axis), rank["in"]) for axis in self.axes]
+        places = [rank.get(axis_meaning(axis), rank["in"]) for axis in self.axes]
         return tuple(sorted(range(len(places)), key=lambda i: (places[i], i)))
 
     def canonical(self) -> Parameter:
@@ -112,14 +128,62 @@ def distinct_axes(meanings: Iterable[str]) -> tuple[str, ...]:
     """
     seen: Counter[str] = Counter()
     names = []
-    for meaning in meanings:
+    for given in meanings:
+        meaning, slash, share = given.partition("/")
         seen[meaning] += 1
-        names.append(meaning if seen[meaning] == 1 else f"{meaning}{seen[meaning]}")
+        names.append((meaning if seen[meaning] == 1 else f"{meaning}{seen[meaning]}") + slash + share)
     return tuple(names)
 
 
-def _meaning(axis: str) -> str:
-    return axis.rstrip("0123456789")
+def strided_axes(axes: Iterable[str], strides: Iterable[int]) -> tuple[str, ...]:
+    """Names of axes with the share of each that one output of a transposed convolution sums over.
+
+    Args:
+        axes: The names without shares.
+        strides: One for each axis; of a grouped `in`, that holds all groups, their number.
+
+    Example:
+        >>> strided_axes(["h", "w"], [2, 1])
+        ('h/2', 'w')
+    """
+    pairs = zip(axes, strides, strict=True)
+    return tuple(axis if stride == 1 else f"{axis}/{stride}" for axis, stride in pairs)
+
+
+def axis_name(axis: str) -> str:
+    """The name of an axis without its share.
+
+    Example:
+        >>> axis_name("in2/4")
+        'in2'
+    """
+    return axis.partition("/")[0]
+
+
+def axis_meaning(axis: str) -> str:
+    """What an axis is, whatever its number and its share.
+
+    Example:
+        >>> axis_meaning("in2/4")
+        'in'
+    """
+    return axis_name(axis).rstrip("0123456789")
+
+
+def _share(axis: str) -> float:
+    _, slash, text = axis.partition("/")
+    try:
+        share = float(text) if slash else 1.0
+    except ValueError:
+        share = math.nan
+    if not 0 < share < math.inf or (slash and axis_meaning(axis) in _OUTPUT_AXES):
+        raise ModelError(
+            "the axes of a parameter",
+            expected="names such as 'h', or 'h/2' where an output sums over one in two; none is due for outputs",
+            received=repr(axis),
+            fix="Write a number above 0 behind the '/', for axes that are summed over.",
+        )
+    return share
 
 
 _ROLE_ORDER: dict[Role, int] = {

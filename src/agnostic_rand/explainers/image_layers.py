@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agnostic_rand.adapters import Array, Layer
+from agnostic_rand.adapters import Array, Layer, axis_meaning
 
 Shape = tuple[int, ...]
 
@@ -94,5 +94,5 @@ def _kernel_space(layer: Layer) -> Shape:
     for parameter in layer.parameters:
         if parameter.role == "kernel" and parameter.axes is not None:
             sized = zip(parameter.axes, parameter.shape, strict=True)
-            return tuple(size for axis, size in sized if axis in ("d", "h", "w"))
+            return tuple(size for axis, size in sized if axis_meaning(axis) in ("d", "h", "w"))
     return ()

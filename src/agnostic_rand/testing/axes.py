@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, Layer, Parameter
+from agnostic_rand.adapters import HostArray, Layer, Parameter, axis_name
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.check import NotApplicableError, checks, expect
 from agnostic_rand.testing.compare import some
@@ -26,7 +26,7 @@ def well_formed(bench: Bench) -> None:
             )
             if parameter.axes is not None:
                 expect(
-                    len(parameter.axes) == len(parameter.shape) == len(set(parameter.axes)),
+                    len(parameter.axes) == len(parameter.shape) == len(set(map(axis_name, parameter.axes))),
                     f"{place} of shape {parameter.shape} has the axes {parameter.axes}: one name for each is due",
                 )
         wrong = [s.name for s in layer.statistics if s.role not in _STATISTIC_ROLES]
@@ -103,7 +103,7 @@ def in_is_in(bench: Bench) -> None:
         raise NotApplicableError("the first kernel does not read the input channels, one by a slice")
     named = (kernel.axes or ())[found[0]]
     expect(
-        named == "in",
+        axis_name(named) == "in",
         f"dimension {found[0]} of {layer.name}/{kernel.name} reads one channel a slice, and is named {named!r}",
     )
 

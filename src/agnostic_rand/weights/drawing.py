@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, Layer, ModelAdapter, Parameter, SupportsNativeInit, require
+from agnostic_rand.adapters import HostArray, Layer, ModelAdapter, Parameter, SupportsNativeInit, axis_name, require
 from agnostic_rand.errors import WeightsError
 from agnostic_rand.weights.fingerprints import row_blocks
 from agnostic_rand.weights.perturbations import NativeInit, Perturbation, default_statistics, ignores_values
@@ -113,7 +113,8 @@ def _summed(magnitude: Parameter, kernel_axes: tuple[str, ...] | None, dimension
     if len(magnitude.shape) == dimensions:
         return tuple(i for i, n in enumerate(magnitude.shape) if n == 1)
     if magnitude.axes is not None and kernel_axes is not None:
-        return tuple(i for i, axis in enumerate(kernel_axes) if axis not in magnitude.axes)
+        kept = {axis_name(axis) for axis in magnitude.axes}
+        return tuple(i for i, axis in enumerate(kernel_axes) if axis_name(axis) not in kept)
     return tuple(range(dimensions))
 
 
