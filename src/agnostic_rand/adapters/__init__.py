@@ -20,6 +20,7 @@ from agnostic_rand.adapters.protocol import (
     SideInputs,
     SupportsExternalExplainers,
     SupportsFromLayer,
+    SupportsKeptState,
     SupportsLayerGradient,
     SupportsModelState,
     SupportsNativeInit,
@@ -34,6 +35,7 @@ from agnostic_rand.adapters.protocol import (
     distinct_axes,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
+from agnostic_rand.adapters.restoration import go_on, put_back, untouched
 from agnostic_rand.adapters.side_inputs import AllInputs, beside, joined, mapped, names_of, repeated
 from agnostic_rand.adapters.view import AdapterView
 
@@ -61,6 +63,7 @@ __all__ = [
     "SideInputs",
     "SupportsExternalExplainers",
     "SupportsFromLayer",
+    "SupportsKeptState",
     "SupportsLayerGradient",
     "SupportsModelState",
     "SupportsNativeInit",
@@ -76,15 +79,18 @@ __all__ = [
     "backends",
     "beside",
     "distinct_axes",
+    "go_on",
     "hookimpl",
     "innermost",
     "joined",
     "mapped",
     "names_of",
     "plugin_explainers",
+    "put_back",
     "repeated",
     "require",
     "require_relu_rule",
     "side_inputs_of",
     "supports",
+    "untouched",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.activation import Activation, with_activation
-from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt
+from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt, untouched
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError
@@ -21,11 +21,12 @@ from agnostic_rand.explainers import (
     Explainer,
     ExplainerLike,
     ExplanationContext,
+    asks_adapter_only,
     bound_model,
     resolve_explainer,
     settled,
 )
-from agnostic_rand.random_state import preserved_random_state
+from agnostic_rand.random_state import drawing, preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, check_labels, class_count, frozen_targets
 from agnostic_rand.weights import (
@@ -34,6 +35,7 @@ from agnostic_rand.weights import (
     Randomizer,
     Streams,
     isolated,
+    randomizing,
     resolve_isolation,
     unused_parameters,
 )
@@ -124,9 +126,11 @@ class Subject:
         with_activation(first, options.activation)
         with preserved_random_state(first):
             samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
+        with drawing(first, foreign=options.forward is not None), untouched(first):
             example = samples[:EXAMPLE_SAMPLES].all_inputs
             adapter = adapt(model, backend=options.backend, example_inputs=example, forward=options.forward)
-            classes = class_count(adapter, samples)
+            with untouched(adapter):
+                classes = class_count(adapter, samples)
         options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
         if samples.targets is not None:
             check_labels(samples.targets, classes, samples.classes)
@@ -169,10 +173,22 @@ class Subject:
         return self.samples[:EXAMPLE_SAMPLES].placed(self.adapter)
 
     @contextmanager
-    def working(self, explainers: Sequence[Explainer]) -> Iterator[ModelAdapter]:
-        """The adapter whose weights may change; afterwards the caller's model and generators are as before."""
+    def working(self, explainers: Sequence[Explainer], *, foreign: bool = False) -> Iterator[ModelAdapter]:
+        """The adapter whose weights may change; afterwards the caller's model and generators are as before.
+
+        Generators are touched only where foreign code may draw: other threads draw from them too.
+
+        Args:
+            explainers: Those that may be bound to the model.
+            foreign: Whether other foreign code runs besides these and `forward=`.
+        """
         isolation = self.isolation(explainers)
-        with preserved_random_state(self.adapter), isolated(self.adapter, isolation, self.example()) as working:
+        foreign = foreign or self.options.forward is not None or not all(map(asks_adapter_only, explainers))
+        with (
+            drawing(self.adapter, foreign=foreign),
+            untouched(self.adapter),
+            isolated(self.adapter, isolation, self.example()) as working,
+        ):
             yield working
 
     def other_arrays(self) -> tuple[str, ...]:
@@ -189,13 +205,13 @@ class Subject:
         """The adapter with the activation that was asked for."""
         return with_activation(adapter, self.options.activation)
 
-    def randomizer(self, working: ModelAdapter, plan: Plan) -> Randomizer:
-        """What puts the working model into the states of a plan."""
+    def randomizer(self, working: ModelAdapter, plan: Plan) -> AbstractContextManager[Randomizer]:
+        """What puts the working model into the states of a plan; afterwards the caller's is trained again."""
         calibration = None
         if plan.statistics == "recalibrate":
             calibration = self.samples[:CALIBRATION_SAMPLES].placed(working)
         trained = None if working is self.adapter else self.adapter
-        return Randomizer(
+        return randomizing(
             working, plan, self.streams, trained=trained, calibration=calibration, example=self.example()
         )
 

@@ -14,7 +14,7 @@ from agnostic_rand.weights.perturbations import (
     Uniform,
 )
 from agnostic_rand.weights.plan import Plan, Step, unused_parameters
-from agnostic_rand.weights.randomizer import Randomizer
+from agnostic_rand.weights.randomizer import Randomizer, randomizing
 from agnostic_rand.weights.strategies import (
     CascadingRandomization,
     FullRandomization,
@@ -51,6 +51,7 @@ __all__ = [
     "Uniform",
     "independent_copy",
     "isolated",
+    "randomizing",
     "resolve_isolation",
     "resolve_strategy",
     "unused_parameters",
