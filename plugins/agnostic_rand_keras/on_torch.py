@@ -161,14 +161,39 @@ class TorchRuntime:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put back the modes of torch modules inside Keras layers, which Keras switches at each call."""
-        # A graph's model does not count its layers among its modules.
-        layers = all_layers(self._model)
-        training = {part: part.training for layer in layers for part in layer.modules()}
+        restore = self._modes()
         try:
             yield
         finally:
-            for part, mode in training.items():
+            restore()
+
+    def kept_modes(self) -> Callable[[], None]:
+        """Modes, flags and gradients of torch's, and whether it records gradients."""
+        modes, recording = self._modes(), torch.is_grad_enabled()
+        tensors = [variable.value for variable in self._forward.variables]
+        flags = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors if tensor.is_leaf]
+
+        def restore() -> None:
+            modes()
+            torch.set_grad_enabled(recording)
+            for tensor, required, gradient in flags:
+                if tensor.requires_grad is not required:
+                    tensor.requires_grad_(required)
+                if tensor.grad is not gradient:
+                    tensor.grad = gradient
+
+        return restore
+
+    def _modes(self) -> Callable[[], None]:
+        # A graph's model does not count its layers among its modules.
+        layers = all_layers(self._model)
+        training = [(part, part.training) for layer in layers for part in layer.modules()]
+
+        def restore() -> None:
+            for part, mode in training:
                 part.training = mode
+
+        return restore
 
 
 def _selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import ReluRule
+from agnostic_rand.adapters import ReluRule, put_back
 from agnostic_rand.errors import ModelError
 
 _RULES: tuple[ReluRule, ...] = ("guided", "deconv")
@@ -52,11 +52,11 @@ class ReluOverride:
         """Functions of the model that are called meanwhile are traced anew, into the caller's graph."""
         before = tf.config.functions_run_eagerly()
         token = _passed.set(self._passed)
-        tf.config.run_functions_eagerly(True)
         try:
-            yield
+            with put_back(lambda: tf.config.run_functions_eagerly(before)):
+                tf.config.run_functions_eagerly(True)
+                yield
         finally:
-            tf.config.run_functions_eagerly(before)
             _passed.reset(token)
 
     def check(self, inputs: tf.Tensor, outputs: tf.Tensor) -> None:
