@@ -36,6 +36,7 @@ from agnostic_rand.weights import (
     Streams,
     isolated,
     randomizing,
+    refuse_randomized,
     resolve_isolation,
     unused_parameters,
 )
@@ -124,6 +125,7 @@ class Subject:
         policy = targets if isinstance(targets, str) else None
         first = adapt(model, backend=options.backend, forward=options.forward)
         with_activation(first, options.activation)
+        refuse_randomized(first)
         with preserved_random_state(first):
             samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
         with drawing(first, foreign=options.forward is not None), untouched(first):

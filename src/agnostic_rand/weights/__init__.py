@@ -1,6 +1,12 @@
 """What is randomized: streams, perturbations, strategies, and their application to a model."""
 
-from agnostic_rand.weights.isolation import Isolation, independent_copy, isolated, resolve_isolation
+from agnostic_rand.weights.isolation import (
+    Isolation,
+    independent_copy,
+    isolated,
+    refuse_randomized,
+    resolve_isolation,
+)
 from agnostic_rand.weights.perturbations import (
     GaussianNoise,
     MatchedNormal,
@@ -52,6 +58,7 @@ __all__ = [
     "independent_copy",
     "isolated",
     "randomizing",
+    "refuse_randomized",
     "resolve_isolation",
     "resolve_strategy",
     "unused_parameters",

@@ -97,15 +97,29 @@ def _claimed(adapter: ModelAdapter, isolation: Isolation) -> Iterator[None]:
     run, model = object(), id(adapter.native)
     with put_back(lambda: _end(run)):
         _runs[run] = model, isolation
-        earlier = takewhile(lambda other: other[0] is not run, list(_runs.items()))
-        if any(known == model and "in_place" in (isolation, other) for _, (known, other) in earlier):
-            raise IsolationError(
-                "the model",
-                expected="one run at a time where a run randomizes the model itself",
-                received="a second run while the first is not over, as in another thread or in an explainer",
-                fix="Run one after the other, or pass isolation='clone' to both.",
-            )
+        earlier = [known for _, known in takewhile(lambda other: other[0] is not run, list(_runs.items()))]
+        if (model, "in_place") in earlier or (isolation == "in_place" and (model, "clone") in earlier):
+            raise _second_run()
         yield
+
+
+def refuse_randomized(adapter: ModelAdapter) -> None:
+    """Refuse a model that a run randomizes in place now.
+
+    Raises:
+        IsolationError: There is such a run.
+    """
+    if (id(adapter.native), "in_place") in list(_runs.values()):
+        raise _second_run()
+
+
+def _second_run() -> IsolationError:
+    return IsolationError(
+        "the model",
+        expected="one run at a time where a run randomizes the model itself",
+        received="a second run while the first is not over, as in another thread or in an explainer",
+        fix="Run one after the other, or pass isolation='clone' to both.",
+    )
 
 
 def _end(run: object) -> None:
