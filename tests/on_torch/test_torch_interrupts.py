@@ -125,7 +125,9 @@ class Striking:
 
 
 @pytest.fixture
-def striking() -> Iterator[Striking]:
+def striking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Striking]:
+    # One that strikes in a callback of the garbage collector is lost, as Python does it.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     before = signal.getsignal(signal.SIGINT)
     handler = Striking()
     signal.signal(signal.SIGINT, handler)

@@ -30,6 +30,7 @@ def put_back(restore: Callable[[], object]) -> Iterator[None]:
     restoration = _Restoration(restore)
     # Twice: an interrupt at the very end of the inner stack leaves the outer one to do it.
     with ExitStack() as again, ExitStack() as once:
+        again.callback(_interrupts.release, restoration)
         again.callback(restoration.end)
         once.callback(restoration.end)
         _interrupts.watch(restoration)
