@@ -26,6 +26,13 @@ def keras_state() -> Any:
     return (None, random.getstate()) if generator is None else (generator, host_copy(generator.state.value))
 
 
+def moved(state: Any) -> bool:
+    """Whether Keras' generator is another, or elsewhere, than `keras_state` said."""
+    generator, value = state
+    now, position = keras_state()
+    return now is not generator or (generator is not None and not np.array_equal(position, value))
+
+
 def set_keras_state(state: Any) -> None:
     """Put back what `keras_state` returned."""
     generator, value = state
