@@ -9,7 +9,7 @@ from typing import Self
 
 from flax import nnx
 
-from agnostic_rand.adapters import Array, HostArray, OpenRequest
+from agnostic_rand.adapters import Array, HostArray, OpenRequest, put_back
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import JaxAdapter
 from agnostic_rand_jax.arrays import strong
@@ -86,15 +86,21 @@ class NnxAdapter(LayerGradients, JaxAdapter):
     @contextmanager
     def explaining(self, _inputs: Array) -> Iterator[Callable[[], Array | None]]:
         """Evaluation mode of the module itself for foreign code; its calls are not watched."""
-        before = modes(self._module)
-        try:
+        with put_back(self.kept_state()):
             self._module.eval()  # type: ignore[no-untyped-call]
             yield lambda: None
-        finally:
+
+    def kept_state(self) -> Callable[[], None]:
+        """The modes of all parts of the module."""
+        before = modes(self._module)
+
+        def restore() -> None:
             parts = dict(nnx.iter_modules(self._module))
             for path, flags in before.items():
                 for flag, value in flags.items():
                     setattr(parts[path], flag, value)
+
+        return restore
 
     def model_state(self) -> dict[str, object]:
         """The modes of all parts of the module."""

@@ -34,6 +34,7 @@ from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.from_layer import KerasFromLayer, LayerStarts
 from agnostic_rand_keras.interception import output_shapes
 from agnostic_rand_keras.inventory import take_inventory
+from agnostic_rand_keras.kept_state import kept_state
 from agnostic_rand_keras.native_init import initialized
 from agnostic_rand_keras.order import graph_order
 from agnostic_rand_keras.random_state import keras_state, set_keras_state
@@ -213,6 +214,12 @@ class KerasAdapter:
             "compiled": (self._model.compiled, id(getattr(self._model, "optimizer", None))),
             "training mode": tuple(layer.name for layer in layers if getattr(layer, "training", False)),
         }
+
+    def kept_state(self) -> Callable[[], None]:
+        """What is trainable, modes, and the variables that no layer lists."""
+        listed = {id(variable) for held in self._variables.values() for variable in held.values()}
+        unlisted = [variable for variable in self._forward.variables if id(variable) not in listed]
+        return kept_state(self._model, unlisted, self._runtime)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the initializers give that the layer keeps; nothing for a model's own weights."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from agnostic_rand.adapters import put_back
 from agnostic_rand.errors import ModelError, unknown_name
 from agnostic_rand_keras.tree import places
 
@@ -30,12 +31,14 @@ def intercepted(layer: keras.Layer, around: Around) -> Iterator[None]:
 
     attributes = vars(layer)
     before = {name: attributes[name] for name in ("call",) if name in attributes}
-    attributes["call"] = call
-    try:
-        yield
-    finally:
-        del attributes["call"]
+
+    def restore() -> None:
+        attributes.pop("call", None)
         attributes.update(before)
+
+    with put_back(restore):
+        attributes["call"] = call
+        yield
 
 
 @contextmanager

@@ -158,6 +158,10 @@ class JaxRuntime:
         """Nothing: Keras has no modes here."""
         return nullcontext()
 
+    def kept_modes(self) -> Callable[[], None]:
+        """Nothing: Keras has no modes here."""
+        return lambda: None
+
     def is_concrete(self, x: Any) -> bool:
         """Whether it is no tracer."""
         return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)

@@ -139,6 +139,10 @@ class TensorFlowRuntime:
         """Nothing: Keras has no modes here."""
         return nullcontext()
 
+    def kept_modes(self) -> Callable[[], None]:
+        """Nothing: Keras has no modes here."""
+        return lambda: None
+
     def is_concrete(self, x: Any) -> bool:
         """Whether it is an eager tensor."""
         return tf.is_tensor(x) and hasattr(x, "numpy")

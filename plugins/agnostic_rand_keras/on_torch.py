@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import Any, Self
 
@@ -12,8 +12,9 @@ import array_api_compat.torch
 import keras
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand.adapters import Array, HostArray, ReluRule, put_back
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed, unreachable
@@ -43,10 +44,13 @@ class TorchRuntime:
         first = next(iter(forward.variables), None)
         self._device = torch.device("cpu") if first is None else first.value.device
         self.traces: Counter[str] = Counter()
+        self._draws = True
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """A runtime of its own."""
-        return type(self)(forward)
+        twin = type(self)(forward)
+        twin._draws = self._draws
+        return twin
 
     def asarray(self, x: Array, dtype: str) -> torch.Tensor:
         """A copy on the device of the weights."""
@@ -60,8 +64,9 @@ class TorchRuntime:
 
     def trace(self, inputs: Array) -> None:
         """Call the model."""
-        with torch.no_grad(), self.evaluating():
+        with torch.no_grad(), self.evaluating(), _DrawWatch() as watch:  # type: ignore[no-untyped-call]
             self._forward.called(inputs)
+        self._draws = watch.drew
 
     def seen(self, inputs: Array, held: Mapping[Name, Any]) -> Seen:
         """By a forward pass over `inputs`, with an eye on each operation."""
@@ -90,7 +95,7 @@ class TorchRuntime:
 
     def predict(self, inputs: Array) -> torch.Tensor:
         """The outputs."""
-        with torch.no_grad(), self.evaluating():
+        with torch.no_grad(), self._evaluating():
             outputs: torch.Tensor = self._forward(inputs)
             return outputs
 
@@ -98,7 +103,7 @@ class TorchRuntime:
         self, inputs: Array, targets: Array, relu: ReluRule
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """By one forward and one backward pass."""
-        with _differentiable(), self.evaluating():
+        with _differentiable(), self._evaluating():
             leaf = inputs.detach().clone().requires_grad_()
             if relu == "standard":
                 outputs = self._forward(leaf)
@@ -120,7 +125,7 @@ class TorchRuntime:
             # What comes next may work in place, so it gets a copy.
             return caught[-1].clone()
 
-        with _differentiable(), self.evaluating():
+        with _differentiable(), self._evaluating():
             leaf = inputs.detach().clone()
             leaf.requires_grad_(leaf.is_floating_point())
             with observed({layer: inner_layer(self._model, layer)}, catch):
@@ -134,7 +139,7 @@ class TorchRuntime:
 
     def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
         """Computed without gradients."""
-        with torch.no_grad(), self.evaluating():
+        with torch.no_grad(), self._evaluating():
             computed = batch_statistics(self._forward, None, inputs, chosen)
             return [host_copy(value) for value in computed]
 
@@ -186,15 +191,47 @@ class TorchRuntime:
 
         What the caller's contexts keep of the weights is not used meanwhile.
         """
-        # A graph's model does not count its layers among its modules.
-        layers = all_layers(self._model)
-        training = {part: part.training for layer in layers for part in layer.modules()}
+        restore = self._modes()
         try:
             with without_caches():
                 yield
         finally:
-            for part, mode in training.items():
+            restore()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        # A torch module that draws shall draw the same in each call, and leave no trace of it.
+        draws = _OwnDraws(0).in_use() if self._draws else nullcontext()
+        with self.evaluating(), draws:
+            yield
+
+    def kept_modes(self) -> Callable[[], None]:
+        """Modes, flags and gradients of torch's, and whether it records gradients."""
+        modes, recording = self._modes(), torch.is_grad_enabled()
+        tensors = [variable.value for variable in self._forward.variables]
+        flags = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors if tensor.is_leaf]
+
+        def restore() -> None:
+            modes()
+            torch.set_grad_enabled(recording)
+            for tensor, required, gradient in flags:
+                if tensor.requires_grad is not required:
+                    tensor.requires_grad_(required)
+                if tensor.grad is not gradient:
+                    tensor.grad = gradient
+
+        return restore
+
+    def _modes(self) -> Callable[[], None]:
+        # A graph's model does not count its layers among its modules.
+        layers = all_layers(self._model)
+        training = [(part, part.training) for layer in layers for part in layer.modules()]
+
+        def restore() -> None:
+            for part, mode in training:
                 part.training = mode
+
+        return restore
 
 
 def _selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -222,9 +259,26 @@ class _OwnDraws:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         before = torch.default_generator.get_state()
-        torch.default_generator.set_state(self._state)
-        try:
+        with put_back(lambda: torch.default_generator.set_state(before)):
+            torch.default_generator.set_state(self._state)
             yield
-        finally:
             self._state = torch.default_generator.get_state()
-            torch.default_generator.set_state(before)
+
+
+class _DrawWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees whether operations draw random numbers, and undoes it."""
+
+    drew = False
+
+    def __enter__(self) -> Self:
+        self._before = torch.default_generator.get_state()
+        return super().__enter__()  # type: ignore[no-any-return, no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        if self.drew:
+            torch.default_generator.set_state(self._before)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.drew = self.drew or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))

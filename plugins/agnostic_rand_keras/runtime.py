@@ -100,6 +100,9 @@ class Runtime(Protocol):
     def evaluating(self) -> AbstractContextManager[None]:
         """A context after which the modes of modules inside the model are as before."""
 
+    def kept_modes(self) -> Callable[[], None]:
+        """A function that puts back modes and flags that are not Keras' own, as they are now."""
+
     def is_concrete(self, x: Any) -> bool:
         """Whether it is a tensor that holds values, not one of a trace."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from agnostic_rand.adapters import put_back
 from agnostic_rand_tensorflow.legacy_keras import is_layer
 
 Hook = Callable[[str, Any, Callable[[], Any]], Any]
@@ -33,15 +34,8 @@ def hooked(layers: Mapping[str, Any], hook: Hook) -> Iterator[None]:
     # All are looked up before one is changed: types inherit calls from each other.
     calls = {kind: inspect.getattr_static(kind, "__call__") for kind in types}
     eager = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        for name, layer in of_keras.items():
-            vars(layer)["call"] = _hooked_call(name, layer.call, hook)
-        for kind, call in calls.items():
-            # Python looks for `__call__` on the type only.
-            kind.__call__ = _hooked_type_call(call, others, hook)
-        yield
-    finally:
+
+    def restore() -> None:
         tf.config.run_functions_eagerly(eager)
         for layer in of_keras.values():
             vars(layer).pop("call", None)
@@ -50,6 +44,15 @@ def hooked(layers: Mapping[str, Any], hook: Hook) -> Iterator[None]:
                 kind.__call__ = call
             elif "__call__" in vars(kind):
                 del kind.__call__
+
+    with put_back(restore):
+        tf.config.run_functions_eagerly(True)
+        for name, layer in of_keras.items():
+            vars(layer)["call"] = _hooked_call(name, layer.call, hook)
+        for kind, call in calls.items():
+            # Python looks for `__call__` on the type only.
+            kind.__call__ = _hooked_type_call(call, others, hook)
+        yield
 
 
 def _hooked_call(name: str, call: Callable[..., Any], hook: Hook) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import ReluRule
+from agnostic_rand.adapters import ReluRule, put_back
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.graph import Operation, inlined
 from agnostic_rand_tensorflow.rectifiers import Rectifier, rectifiers
@@ -22,15 +22,14 @@ _OPAQUE = ("EagerPyFunc", "XlaCallModule")
 def in_the_open(call: Callable[[], tf.Tensor]) -> tf.Tensor:
     """What the call returns; the functions that it calls are traced anew into its graph, where that is possible."""
     before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        return call()
-    except tf.errors.OperatorNotAllowedInGraphError:
-        # Python's `if` and `for` over tensors, which only a function of its own may hold.
-        tf.config.run_functions_eagerly(before)
-        return call()
-    finally:
-        tf.config.run_functions_eagerly(before)
+    with put_back(lambda: tf.config.run_functions_eagerly(before)):
+        tf.config.run_functions_eagerly(True)
+        try:
+            return call()
+        except tf.errors.OperatorNotAllowedInGraphError:
+            # Python's `if` and `for` over tensors, which only a function of its own may hold.
+            tf.config.run_functions_eagerly(before)
+            return call()
 
 
 class RuledGraph:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray
+from agnostic_rand.adapters import HostArray, put_back
 from agnostic_rand.errors import InputError, ModelError
 from agnostic_rand_tensorflow.layer_calls import hooked
 from agnostic_rand_tensorflow.legacy_keras import is_kind
@@ -45,13 +45,13 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
         seen.setdefault(name, []).append((mean.numpy(), variance.numpy() * correction))
         return proceed()
 
-    try:
-        with hooked(norms, normalize_by_batch):
-            run()
-    finally:
+    def restore() -> None:
         for name, (mean, variance) in saved.items():
             norms[name].moving_mean.assign(mean)
             norms[name].moving_variance.assign(variance)
+
+    with put_back(restore), hooked(norms, normalize_by_batch):
+        run()
     # Not before: Keras turns errors inside of a call into others.
     _refuse_few(counts)
     return {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray
+from agnostic_rand.adapters import HostArray, put_back
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.graph import FlatGraph, flattened
 from agnostic_rand_tensorflow.random_state import global_variables
@@ -106,12 +106,9 @@ def refuse_untracked(graph: FlatGraph, own: Mapping[int, tf.Variable]) -> None:
 @contextmanager
 def kept(variables: Sequence[tf.Variable]) -> Iterator[None]:
     """Put the variables' values back at the end, also after an exception."""
-    values = [tf.identity(variable) for variable in variables]
-    try:
+    values = [(variable, tf.identity(variable)) for variable in variables]
+    with put_back(lambda: [variable.assign(value) for variable, value in values]):
         yield
-    finally:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
 
 
 def _filled(array: HostArray, count: int) -> HostArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, Self
@@ -35,6 +35,7 @@ from agnostic_rand_torch.external import watched
 from agnostic_rand_torch.from_layer import Call, TorchFromLayer
 from agnostic_rand_torch.gradients import output_and_input_gradient, selected
 from agnostic_rand_torch.inventory import take_inventory
+from agnostic_rand_torch.kept_state import kept_state
 from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_shapes
 from agnostic_rand_torch.model_state import model_state
 from agnostic_rand_torch.modes import differentiable, evaluating, interpreted, without_gradients
@@ -87,6 +88,8 @@ class TorchAdapter:
         self._device, self._dtype = first.device, first.dtype
         self.order_source: OrderSource = "declared"
         self.other_arrays: tuple[str, ...] = ()
+        self._written: tuple[torch.Tensor, ...] = ()
+        self._draws = True
         if example_inputs is not None and self._layers:
             self._trace(example_inputs, example_beside)
 
@@ -153,7 +156,7 @@ class TorchAdapter:
                 fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
             )
         twin._layers = self._layers
-        twin.order_source, twin.other_arrays = self.order_source, self.other_arrays
+        twin.order_source, twin.other_arrays, twin._draws = self.order_source, self.other_arrays, self._draws
         return twin
 
     def beside(self, inputs: SideInputs) -> Self:
@@ -199,6 +202,10 @@ class TorchAdapter:
     def model_state(self) -> dict[str, object]:
         """Modes, hooks and gradients, which foreign code should leave as they are."""
         return model_state(self._module)
+
+    def kept_state(self) -> Callable[[], None]:
+        """Attributes, modes, hooks, flags and gradients, and the tensors that the traced call wrote."""
+        return kept_state(self._native, self._written)
 
     def relu_rules(self) -> tuple[ReluRule, ...]:
         """All rules."""
@@ -257,8 +264,7 @@ class TorchAdapter:
         self, call: Call, inputs: torch.Tensor, targets: torch.Tensor, relu: ReluRule
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with differentiable(self._module, self._device), self._evaluating():
-            kind = type(self._module).__name__
-            outputs, gradient = output_and_input_gradient(call, inputs, targets, relu, kind)
+            outputs, gradient = output_and_input_gradient(self._module, call, inputs, targets, relu)
         return full_precision(outputs), full_precision(gradient)
 
     def _call(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -283,12 +289,15 @@ class TorchAdapter:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        with evaluating(self._module), generators.same_draws(self._device):
+        same_draws = generators.same_draws(self._device) if self._draws else nullcontext()
+        with evaluating(self._module), same_draws:
             yield
 
     def _trace(self, example_inputs: Array, example_beside: SideInputs | None) -> None:
         try:
             inputs = self.asarray(example_inputs)
+            # What it draws is seen, and undone.
+            self._draws = False
             traced = self if example_beside is None else self.beside(mapped(self.asarray, example_beside))
             with interpreted():
                 found = trace(self._module, self._tensors, traced._given(inputs), lambda: traced.predict(inputs))
@@ -301,7 +310,11 @@ class TorchAdapter:
                 received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
                 fix="Check the inputs' shape and type, or how it is called: forward=lambda model, inputs: ....",
             ) from error
-        if found is not None:
+        seen = found.seen
+        self._written = seen.written
+        # Another batch may draw where this one did not.
+        self._draws = seen.draws or seen.branches or not seen.followed
+        if seen.followed:
             self._layers, self.order_source = found.ordered(self._layers), "traced"
             self.other_arrays = found.others
 

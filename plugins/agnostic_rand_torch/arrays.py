@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -40,3 +42,10 @@ def tensor_of(value: HostArray) -> torch.Tensor:
     return torch.from_numpy(
         np.require(value, requirements=["W"]) if min((*value.strides, 0)) >= 0 else value.copy()
     )
+
+
+def write_back(values: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Give each tensor the values of the one beside it, in place."""
+    for tensor, value in values:
+        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+            tensor.copy_(value)

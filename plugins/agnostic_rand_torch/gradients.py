@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import nn
 
 from agnostic_rand.adapters import ReluRule
 from agnostic_rand.errors import InputError, ModelError
-from agnostic_rand_torch.modes import interpreted
+from agnostic_rand_torch.modes import interpreted, own_gradients
 from agnostic_rand_torch.relu import ReluRules
 
 
 def output_and_input_gradient(
+    module: nn.Module,
     call: Callable[[torch.Tensor], torch.Tensor],
     inputs: torch.Tensor,
     targets: torch.Tensor,
     relu: ReluRule,
-    subject: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The outputs of `call` and the gradient of `selected(outputs, targets)`, from one forward pass.
 
@@ -25,6 +27,7 @@ def output_and_input_gradient(
         InputError: The inputs are integers.
         ModelError: The outputs have no gradient, or a rule was asked for and cannot be applied.
     """
+    subject = type(module).__name__
     if not inputs.is_floating_point():
         raise InputError(
             "inputs",
@@ -37,7 +40,13 @@ def output_and_input_gradient(
     if relu == "standard":
         # A model may work on its input in place, which a leaf does not allow.
         outputs = call(leaf.clone())
-        return outputs.detach(), _gradient(outputs, targets, leaf, subject)
+        try:
+            return outputs.detach(), _gradient(outputs, targets, leaf, subject)
+        except RuntimeError as error:
+            if not is_of_reentrant_checkpoint(error):
+                raise
+        by_backward = gradient_by_backward(module, lambda: selected(call(leaf.clone()), targets), lambda: leaf)
+        return outputs.detach(), by_backward
     rules = ReluRules(relu)
     with interpreted():
         with rules:
@@ -60,6 +69,32 @@ def output_and_input_gradient(
             fix="Use Gradient(): without a ReLU this method is the plain gradient.",
         )
     return outputs.detach(), gradient
+
+
+def gradient_by_backward(
+    module: nn.Module, run: Callable[[], torch.Tensor], leaf: Callable[[], torch.Tensor]
+) -> Any:
+    """The gradient of what `run` returns, by a backward pass that goes down to every leaf; `None` without one.
+
+    A reentrant checkpoint allows no other: it runs a backward pass of its own.
+
+    Args:
+        module: The module that `run` calls; its parameters are no leaves meanwhile.
+        run: Returns one number.
+        leaf: Returns what the gradient is with respect to, after `run`.
+    """
+    with own_gradients(module):
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        number = run()
+        if number.requires_grad:
+            number.backward()  # type: ignore[no-untyped-call]
+        return leaf().grad
+
+
+def is_of_reentrant_checkpoint(error: RuntimeError) -> bool:
+    """Whether a backward pass to a few tensors was refused for a reentrant checkpoint."""
+    return "heckpoint" in str(error)
 
 
 def selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand_torch.gradients import gradient_by_backward, is_of_reentrant_checkpoint
 from agnostic_rand_torch.modes import interpreted
 from agnostic_rand_torch.roles import kind_of
 from agnostic_rand_torch.unwrap import public_names
@@ -63,7 +64,13 @@ def output_and_gradient_at(
         with interpreted():
             selected = run()
         if caught:
-            (gradient,) = torch.autograd.grad(selected, caught[-1], allow_unused=True)
+            try:
+                (gradient,) = torch.autograd.grad(selected, caught[-1], allow_unused=True)
+            except RuntimeError as error:
+                if not is_of_reentrant_checkpoint(error):
+                    raise
+                with interpreted():
+                    gradient = gradient_by_backward(module, run, lambda: caught[-1])
     finally:
         handle.remove()
     if gradient is None:

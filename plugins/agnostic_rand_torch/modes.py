@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.utils.weak import WeakIdKeyDictionary
 
 from agnostic_rand.errors import ModelError
+from agnostic_rand_torch.unwrap import unwrap
+
+_locks: Any = WeakIdKeyDictionary()
+
+
+def alone_with(module: nn.Module) -> AbstractContextManager[object]:
+    """A lock on the module: two threads that switch its modes at once would leave each other's behind."""
+    lock: AbstractContextManager[object] = _locks.setdefault(unwrap(module), threading.RLock())
+    return lock
 
 
 @contextmanager
@@ -19,19 +31,20 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
     At the end each is in its own mode.
     """
-    # A frozen script has no mode.
-    modes = [(part, getattr(part, "training", False)) for part in module.modules()]
-    for part, training in modes:
-        if training:
-            # The attribute, not train(): a module may override train() with effects of its own.
-            part.training = False
-    try:
-        with without_caches():
-            yield
-    finally:
-        for part, training in modes:
-            if part.training is not training:
-                part.training = training
+    with alone_with(module):
+        # A frozen script has no mode.
+        modes = [(part, getattr(part, "training", False)) for part in module.modules()]
+        try:
+            for part, training in modes:
+                if training:
+                    # The attribute, not train(): a module may override train() with effects of its own.
+                    part.training = False
+            with without_caches():
+                yield
+        finally:
+            for part, training in modes:
+                if part.training is not training:
+                    part.training = training
 
 
 @contextmanager
@@ -100,6 +113,20 @@ def interpreted() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def switches() -> Callable[[], None]:
+    """A function that puts back torch's own switches, which a run turns, as they are now."""
+    cast, cached, kept = torch.is_autocast_cache_enabled(), parametrize._cache_enabled, parametrize._cache
+    gradients, fused = torch.is_grad_enabled(), torch.backends.mha.get_fastpath_enabled()
+
+    def restore() -> None:
+        torch.set_autocast_cache_enabled(cast)
+        parametrize._cache_enabled, parametrize._cache = cached, kept
+        torch.set_grad_enabled(gradients)
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+    return restore
 
 
 @contextmanager

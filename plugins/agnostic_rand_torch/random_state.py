@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from agnostic_rand.adapters import put_back
+
 
 def random_state() -> Any:
     """The states of the generators of the CPU and of accelerators in use."""
@@ -28,32 +30,33 @@ def set_random_state(state: Any) -> None:
 def same_draws(device: torch.device) -> Iterator[None]:
     """Let a model that draws random numbers draw the same in each call, and leave no trace.
 
+    It is for such models alone: other threads draw from the same generators.
+
     Args:
         device: The model's; its generator is set besides the CPU's.
     """
     accelerators = getattr(getattr(torch, device.type, None), "default_generators", ())
     generators = [torch.default_generator, *accelerators[device.index or 0 : (device.index or 0) + 1]]
-    states = [generator.get_state() for generator in generators]
-    try:
+    states = [(generator, generator.get_state()) for generator in generators]
+    with put_back(lambda: [generator.set_state(state) for generator, state in states]):
         for generator in generators:
             # The generator's own method: torch.manual_seed would reseed every device.
             generator.manual_seed(0)
         yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's global generators, and put their states back at the end."""
     python, legacy, framework = random.getstate(), np.random.get_state(), random_state()  # noqa: NPY002 - put back
-    try:
+
+    def restore() -> None:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002 - as it was
+        set_random_state(framework)
+
+    with put_back(restore):
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - for initializers that draw from it
         torch.default_generator.manual_seed(seed)
         yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002 - as it was
-        set_random_state(framework)

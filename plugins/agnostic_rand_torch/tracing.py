@@ -41,8 +41,8 @@ class Trace:
 
 def trace(
     module: nn.Module, tensors: Tensors, inputs: Sequence[torch.Tensor], run: Callable[[], torch.Tensor]
-) -> Trace | None:
-    """Watch `run`, a forward pass of the module over the inputs; `None` where it cannot be followed.
+) -> Trace:
+    """Watch `run`, a forward pass of the module over the inputs.
 
     Raises:
         ModelError: The pass would change a parameter, or depends on a tensor that needs a gradient and is no
@@ -58,7 +58,7 @@ def trace(
     outside = [tensor for tensor in seen.unknown if tensor.requires_grad]
     if learned or outside:
         raise _unregistered(module, learned, outside)
-    return Trace(seen, tuple(used)) if seen.followed else None
+    return Trace(seen, tuple(used))
 
 
 def by_name(tensors: Tensors) -> dict[Name, torch.Tensor]:

@@ -13,6 +13,10 @@ from typing import Any, TypeAlias
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from agnostic_rand.adapters import put_back
+from agnostic_rand_torch.arrays import write_back
+from agnostic_rand_torch.random_state import random_state, set_random_state
+
 Name: TypeAlias = tuple[str, str]
 """A layer, and a parameter or statistic of it."""
 
@@ -33,6 +37,8 @@ class Seen:
         unknown: Tensors that were there before, and are neither those nor inputs.
         followed: Whether the outputs were made by operations that were seen.
         branches: Whether values that depend on the inputs decided what was computed.
+        draws: Whether it drew random numbers.
+        written: Tensors that were there before and whose values it changed, each with all of its storage.
     """
 
     order: tuple[Name, ...]
@@ -41,6 +47,8 @@ class Seen:
     unknown: tuple[torch.Tensor, ...]
     followed: bool
     branches: bool
+    draws: bool
+    written: tuple[torch.Tensor, ...]
 
 
 class WritesItselfError(Exception):
@@ -60,6 +68,8 @@ def watched(
 ) -> Seen:
     """What `run`, a forward pass over the inputs, does with the named tensors.
 
+    What it draws from global generators and what it changes besides the tensors of layers is undone.
+
     Args:
         named: The tensors that are looked for. Those of a layer must not be written; what belongs to none
             (`""`) may be.
@@ -70,7 +80,7 @@ def watched(
         WritesItselfError: It would change the tensor of a layer.
     """
     watch = _Watch(named, inputs)
-    with watch:
+    with put_back(watch.undo), watch:
         outputs = run()
     return watch.seen(outputs)
 
@@ -90,10 +100,13 @@ class _Followed:
         self._unknown: dict[int, torch.Tensor] = {}
         self._read = self._decided = 0
         self._order: dict[int, None] = {}
+        self._generators, self._draws = random_state(), False
+        self._written: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        self._refuse_writes(func, args, kwargs)
+        self._look_at_writes(func, args, kwargs)
+        self._draws = self._draws or _draws(func, args, kwargs)
         taken = list(_tensors((*args, *kwargs.values())))
         results = func(*args, **kwargs)
         made = list(_tensors((results,)))
@@ -123,7 +136,15 @@ class _Followed:
             unknown=tuple(self._unknown.values()),
             followed=_storage(outputs) not in self._unknown,
             branches=bool(self._decided & _DATA),
+            draws=self._draws,
+            written=tuple(tensor for tensor, _ in self._written.values()),
         )
+
+    def undo(self) -> None:
+        """Bring generators and what was written back to what they were."""
+        write_back(self._written.values())
+        if self._draws:
+            set_random_state(self._generators)
 
     def _named(self, marks: int) -> frozenset[Name]:
         return frozenset(name for bit, name in enumerate(self._names, start=1) if marks >> bit & 1)
@@ -158,12 +179,17 @@ class _Followed:
         self._marks[_storage(tensor)] = self._read | _DATA if tensor.numel() > 1 else 0
         self._alive.append(tensor)
 
-    def _refuse_writes(self, func: Any, args: Any, kwargs: Any) -> None:
+    def _look_at_writes(self, func: Any, args: Any, kwargs: Any) -> None:
         for tensor in _written(func, args, kwargs):
             low, high = _extent(tensor)
-            for place in self._places.get(_storage(tensor), ()):
+            key = _storage(tensor)
+            for place in self._places.get(key, ()):
                 if place.low < high and low < place.high and self._names[place.bit.bit_length() - 2][0]:
                     raise WritesItselfError(self._names[place.bit.bit_length() - 2])
+            # What the pass made itself is nobody's.
+            if (key not in self._marks or key in self._unknown) and key not in self._written:
+                whole = _whole(tensor)
+                self._written[key] = whole, whole.clone()
 
 
 class _Watch(_Followed, TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -187,6 +213,15 @@ def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.
             yield from _tensors((value,))
 
 
+def _draws(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation takes numbers from a generator; attention without dropout only could."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    given = {argument.name: argument.default_value for argument in func._schema.arguments}
+    given |= dict(zip(given, args, strict=False)) | dict(kwargs)
+    return bool(given.get("dropout_p", 1))
+
+
 def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
     for value in values:
         if isinstance(value, torch.Tensor):
@@ -199,6 +234,13 @@ def _storage(tensor: torch.Tensor) -> int:
     if tensor.layout is not torch.strided or tensor.is_nested:
         return id(tensor)
     return int(tensor.untyped_storage()._cdata)
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """All bytes of the storage: another pass may write another part of it."""
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return tensor.detach()
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
 
 
 def _extent(tensor: torch.Tensor) -> tuple[int, int]:

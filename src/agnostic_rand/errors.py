@@ -75,7 +75,7 @@ class WeightsError(ModelError):
 
 
 class IsolationError(ModelError):
-    """The caller's model is not the same after the run as before it."""
+    """The caller's model is not the same after the run as before it, or two runs would change it at once."""
 
 
 class NonFiniteOutputError(ModelError):

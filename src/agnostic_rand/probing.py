@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt
+from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, adapt, untouched
 from agnostic_rand.errors import InputError
 from agnostic_rand.samples import Samples
 from agnostic_rand.targets import outputs_of
@@ -102,7 +102,8 @@ def depends_on_batch(probed: Probe, outputs: HostArray) -> str | None:
 def _probed(model: Any, example: Samples, backend: str | None, forward: Forward | None) -> Probe:
     adapter = adapt(model, backend=backend, example_inputs=example.all_inputs, forward=forward)
     placed = example.placed(adapter)
-    outputs = adapter.to_numpy(outputs_of(placed.seen_by(adapter), placed.explained))
+    with untouched(adapter):
+        outputs = adapter.to_numpy(outputs_of(placed.seen_by(adapter), placed.explained))
     return Probe(adapter, len(example), np.array(outputs, dtype=np.float64))
 
 
@@ -110,7 +111,8 @@ def _refuse_remainder(adapter: ModelAdapter, rest: Samples, batch: int) -> None:
     """Padded, the last batch would change what is explained where rows depend on each other: it is refused."""
     placed = rest.placed(adapter)
     try:
-        outputs_of(placed.seen_by(adapter), placed.explained)
+        with untouched(adapter):
+            outputs_of(placed.seen_by(adapter), placed.explained)
     except Exception as error:
         raise InputError(
             "batch_size",

@@ -321,6 +321,14 @@ class PutsNothingBack(FullNumpyAdapter):
         pass
 
 
+class PutsBackOnce(FullNumpyAdapter):
+    """As a context that was left already."""
+
+    def kept_state(self) -> Callable[[], None]:
+        restores = [super().kept_state()]
+        return lambda: restores.pop()() if restores else None
+
+
 class SwallowsExceptions(FullNumpyAdapter):
     @contextmanager
     def explaining(self, inputs: Array) -> Iterator[Callable[[], Array | None]]:
@@ -386,6 +394,7 @@ FAULTS = (
     Fault(TrainsWithoutASeed, "training_seeded", "two runs with one seed"),
     Fault(StaysInTrainingMode, "training_leaves_modes", "changed the flags"),
     Fault(PutsNothingBack, "C6_state_is_put_back", "draws other numbers"),
+    Fault(PutsBackOnce, "C5_kept_state", "put back by what kept_state returned, changed the flags"),
     Fault(SwallowsExceptions, "C5_explaining", "swallows"),
     Fault(NotesWrongOutputs, "C5_explaining", "the outputs that explaining noted"),
 )

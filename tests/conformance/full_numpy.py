@@ -156,6 +156,14 @@ class FullNumpyAdapter(NumpyAdapter):
         with self._evaluating():
             yield lambda: None
 
+    def kept_state(self) -> Callable[[], None]:
+        training = self.native.training
+
+        def restore() -> None:
+            self.native.training = training
+
+        return restore
+
     def random_state(self) -> Any:
         return GENERATOR.bit_generator.state
 

@@ -33,11 +33,16 @@ def outputs_of(network: Network, inputs: HostArray) -> HostArray:
     return inputs
 
 
+def disturb(network: Network) -> None:
+    network.training = not network.training
+
+
 NATIVE = Native(
     outputs=outputs_of,
     parameters=parameters_of,
     flags=lambda network: network.training,
     draw=lambda: GENERATOR.random(3),
+    disturb=disturb,
 )
 
 

@@ -43,8 +43,21 @@ def flags_of(model: nn.Module) -> object:
     )
 
 
+def disturb(model: nn.Module) -> None:
+    for part in model.modules():
+        part.training = not part.training
+    model.register_forward_hook(lambda module, args, output: None)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    torch.set_grad_enabled(False)
+
+
 NATIVE = Native(
-    outputs=outputs_of, parameters=parameters_of, flags=flags_of, draw=lambda: torch.rand(3).numpy().copy()
+    outputs=outputs_of,
+    parameters=parameters_of,
+    flags=flags_of,
+    draw=lambda: torch.rand(3).numpy().copy(),
+    disturb=disturb,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from agnostic_rand.weights import (
     ModelRandomizationStrategy,
     Randomizer,
     Streams,
+    randomizing,
 )
 from agnostic_rand.weights.drawing import TrainedLayer
 
@@ -44,7 +46,7 @@ def cascade(
     plan = (strategy or CascadingRandomization()).plan(adapter.layers())
     chosen = {"draws": 2, "batch_size": 64, "channel_axis": None, **settings}
     context = ExplanationContext(Streams(seed), chosen["batch_size"], 1)
-    with Randomizer(adapter, plan, Streams(seed), trained=None, calibration=PlacedInputs(inputs)) as randomizer:
+    with randomizing(adapter, plan, Streams(seed), trained=None, calibration=PlacedInputs(inputs)) as randomizer:
         return run_cascade(
             adapter,
             explainers or (Gradient(),),
@@ -93,6 +95,13 @@ def randomizer_of(
 ) -> Randomizer:
     plan = strategy.plan(adapter.layers())
     return Randomizer(adapter, plan, Streams(seed), **{"trained": None, **settings})
+
+
+def randomizing_of(
+    adapter: FakeAdapter, strategy: ModelRandomizationStrategy, *, seed: int = 0, **settings: Any
+) -> AbstractContextManager[Randomizer]:
+    plan = strategy.plan(adapter.layers())
+    return randomizing(adapter, plan, Streams(seed), **{"trained": None, **settings})
 
 
 def changed(net: Net, before: Mapping[tuple[str, str], bytes]) -> set[str]:

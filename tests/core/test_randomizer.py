@@ -17,12 +17,12 @@ from agnostic_rand.weights import (
 )
 
 from .fakes import LAYER_NAMES, Array, FakeAdapter, Net, weights_of
-from .runs import changed, randomizer_of
+from .runs import changed, randomizing_of
 
 
 def test_a_nested_cascade_writes_each_layer_once_a_draw(net: Net) -> None:
     adapter, before = FakeAdapter(net), weights_of(net)
-    with randomizer_of(adapter, CascadingRandomization()) as randomizer:
+    with randomizing_of(adapter, CascadingRandomization()) as randomizer:
         for draw in range(2):
             adapter.writes.clear()
             for step in range(4):
@@ -37,7 +37,7 @@ def test_a_nested_cascade_writes_each_layer_once_a_draw(net: Net) -> None:
 
 def test_applying_the_same_step_again_writes_nothing(net: Net) -> None:
     adapter = FakeAdapter(net)
-    with randomizer_of(adapter, FullRandomization()) as randomizer:
+    with randomizing_of(adapter, FullRandomization()) as randomizer:
         randomizer.apply(draw=0, step=0)
         adapter.writes.clear()
         randomizer.apply(draw=0, step=0)
@@ -48,7 +48,7 @@ def test_nested_layers_keep_their_draw_and_fresh_ones_do_not(net: Net) -> None:
     heads: dict[bool, list[bytes]] = {}
     for fresh in (False, True):
         adapter = FakeAdapter(net)
-        with randomizer_of(adapter, CascadingRandomization(fresh=fresh)) as randomizer:
+        with randomizing_of(adapter, CascadingRandomization(fresh=fresh)) as randomizer:
             held = []
             for step in range(4):
                 randomizer.apply(draw=0, step=step)
@@ -62,7 +62,7 @@ def test_nested_layers_keep_their_draw_and_fresh_ones_do_not(net: Net) -> None:
 
 def test_an_independent_step_makes_the_layer_before_trained_again(net: Net) -> None:
     adapter, before = FakeAdapter(net), weights_of(net)
-    with randomizer_of(adapter, IndependentRandomization()) as randomizer:
+    with randomizing_of(adapter, IndependentRandomization()) as randomizer:
         for step, name in enumerate(LAYER_NAMES[::-1]):
             randomizer.apply(draw=0, step=step)
             assert changed(net, before) == {name}
@@ -71,7 +71,7 @@ def test_an_independent_step_makes_the_layer_before_trained_again(net: Net) -> N
 def test_draws_are_distinct_and_repeatable_in_any_order(net: Net) -> None:
     states: dict[int, list[bytes]] = {}
     for order in ([0, 1, 2], [2, 0, 1]):
-        with randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer:
+        with randomizing_of(FakeAdapter(net), FullRandomization()) as randomizer:
             for draw in order:
                 randomizer.apply(draw=draw, step=0)
                 states.setdefault(draw, []).append(weights_of(net)["head", "weight"])
@@ -86,7 +86,7 @@ def test_a_layers_draw_does_not_depend_on_the_strategy(net: Net) -> None:
         (CascadingRandomization(), 2),
         (IndependentRandomization(), 2),
     ):
-        with randomizer_of(FakeAdapter(net), strategy) as randomizer:
+        with randomizing_of(FakeAdapter(net), strategy) as randomizer:
             for earlier in range(step + 1):
                 randomizer.apply(draw=0, step=earlier)
             found.add(net.weights["norm"]["weight"].tobytes() + net.weights["hidden2"]["bias"].tobytes())
@@ -97,7 +97,7 @@ def test_the_trained_state_comes_back_bit_for_bit_when_the_context_ends(net: Net
     before = weights_of(net)
 
     def run() -> None:
-        with randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer:
+        with randomizing_of(FakeAdapter(net), FullRandomization()) as randomizer:
             randomizer.apply(draw=0, step=0)
             assert changed(net, before) == set(LAYER_NAMES)
             raise ZeroDivisionError
@@ -109,7 +109,7 @@ def test_the_trained_state_comes_back_bit_for_bit_when_the_context_ends(net: Net
 
 def test_restoring_in_between_starts_from_the_trained_state(net: Net) -> None:
     before = weights_of(net)
-    with randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer:
+    with randomizing_of(FakeAdapter(net), FullRandomization()) as randomizer:
         randomizer.apply(draw=0, step=0)
         first = weights_of(net)
         randomizer.restore()
@@ -122,7 +122,7 @@ def test_restoring_in_between_starts_from_the_trained_state(net: Net) -> None:
 def test_a_copy_is_drawn_from_the_trained_model_and_that_is_not_written(net: Net) -> None:
     trained = FakeAdapter(net)
     copy, before = trained.clone(), weights_of(net)
-    with randomizer_of(copy, FullRandomization(perturbation=GaussianNoise(0.1)), trained=trained) as randomizer:
+    with randomizing_of(copy, FullRandomization(perturbation=GaussianNoise(0.1)), trained=trained) as randomizer:
         for draw in range(2):
             randomizer.apply(draw=draw, step=0)
             noise = copy.net.weights["hidden1"]["weight"] - net.weights["hidden1"]["weight"]
@@ -135,7 +135,7 @@ def test_layers_that_a_draw_does_not_change_are_listed(net: Net) -> None:
     norm = net.weights["norm"]
     norm["weight"][:], norm["bias"][:] = 1, 0
     norm["running_mean"][:], norm["running_var"][:] = 0, 1
-    with randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer:
+    with randomizing_of(FakeAdapter(net), FullRandomization()) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert randomizer.unchanged == ("norm",)
 
@@ -165,7 +165,7 @@ class WithToken(FakeAdapter):
 def test_what_a_draw_does_not_change_has_its_full_name_once(net: Net) -> None:
     net.weights["head"]["bias"][:] = 0
     strategy = FullRandomization(statistics="keep")
-    with randomizer_of(WithToken(net), strategy) as randomizer:
+    with randomizing_of(WithToken(net), strategy) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert randomizer.unchanged == ("token",), "a layer without parameters has nothing to change"
         assert randomizer.unchanged_parameters == ("token", "head.bias")

@@ -18,7 +18,7 @@ from agnostic_rand.weights import (
 )
 
 from .fakes import Array, FakeAdapter, Net, weights_of
-from .runs import changed, randomizer_of
+from .runs import changed, randomizer_of, randomizing_of
 
 
 class InterruptedOnce(FakeAdapter):
@@ -37,7 +37,7 @@ def test_ctrl_c_while_the_weights_are_put_back_still_puts_them_all_back(net: Net
     adapter, before = InterruptedOnce(net), weights_of(net)
 
     def run() -> None:
-        with randomizer_of(adapter, FullRandomization()) as randomizer:
+        with randomizing_of(adapter, FullRandomization()) as randomizer:
             randomizer.apply(draw=0, step=0)
             adapter.armed = True
 
@@ -48,7 +48,7 @@ def test_ctrl_c_while_the_weights_are_put_back_still_puts_them_all_back(net: Net
 
 def test_a_layer_that_was_tampered_with_is_named(net: Net) -> None:
     for layer, state in (("hidden2", "random weights"), ("hidden1", "trained weights")):
-        with randomizer_of(FakeAdapter(net), CascadingRandomization()) as randomizer:
+        with randomizing_of(FakeAdapter(net), CascadingRandomization()) as randomizer:
             for step in range(2):
                 randomizer.apply(draw=0, step=step)
             randomizer.verify()
@@ -67,7 +67,7 @@ class TouchesNeighbour(FakeAdapter):
 
 
 def test_a_write_that_touches_two_layers_is_found(net: Net) -> None:
-    with randomizer_of(TouchesNeighbour(net), CascadingRandomization()) as randomizer:
+    with randomizing_of(TouchesNeighbour(net), CascadingRandomization()) as randomizer:
         randomizer.apply(draw=0, step=0)
         with pytest.raises(WeightsError, match="layer 'hidden2'"):
             randomizer.verify()
@@ -107,11 +107,11 @@ def test_weights_that_cannot_be_drawn_are_refused_before_any_score_and_the_model
     before = weights_of(net)
     with (
         pytest.raises(WeightsError, match=r"hidden1\.weight"),
-        randomizer_of(FakeAdapter(net), FullRandomization()) as randomizer,
+        randomizing_of(FakeAdapter(net), FullRandomization()) as randomizer,
     ):
         randomizer.apply(draw=0, step=0)
     assert weights_of(net) == before
-    with randomizer_of(FakeAdapter(net), FullRandomization(perturbation=Permute())) as randomizer:
+    with randomizing_of(FakeAdapter(net), FullRandomization(perturbation=Permute())) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert "hidden1" in changed(net, before)
     assert weights_of(net) == before
@@ -122,7 +122,7 @@ def test_large_kernels_with_nan_can_be_permuted_too(shape: tuple[int, ...]) -> N
     adapter = OneKernel(np.random.default_rng(0).standard_normal(shape))
     adapter.net.weights["kernel"]["weight"].flat[5] = np.nan
     before = weights_of(adapter.net)
-    with randomizer_of(adapter, FullRandomization(perturbation=Permute())) as randomizer:
+    with randomizing_of(adapter, FullRandomization(perturbation=Permute())) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert weights_of(adapter.net) != before
     assert weights_of(adapter.net) == before

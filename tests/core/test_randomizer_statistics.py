@@ -16,12 +16,12 @@ from agnostic_rand.weights import (
 )
 
 from .fakes import Array, EstimatingAdapter, FakeAdapter, Net, weights_of
-from .runs import randomizer_of
+from .runs import randomizer_of, randomizing_of
 
 
 def test_statistics_of_random_layers_are_reset_and_those_of_trained_layers_are_not(net: Net) -> None:
     norm = net.weights["norm"]
-    with randomizer_of(FakeAdapter(net), CascadingRandomization(statistics="reset")) as randomizer:
+    with randomizing_of(FakeAdapter(net), CascadingRandomization(statistics="reset")) as randomizer:
         trained = norm["running_mean"].copy(), norm["running_var"].copy()
         randomizer.apply(draw=0, step=1)
         np.testing.assert_array_equal((norm["running_mean"], norm["running_var"]), trained)
@@ -34,7 +34,7 @@ def test_statistics_of_random_layers_are_reset_and_those_of_trained_layers_are_n
 
 def test_statistics_can_be_kept(net: Net) -> None:
     before = weights_of(net)
-    with randomizer_of(FakeAdapter(net), FullRandomization(statistics="keep")) as randomizer:
+    with randomizing_of(FakeAdapter(net), FullRandomization(statistics="keep")) as randomizer:
         randomizer.apply(draw=0, step=0)
         after = weights_of(net)
         assert after["norm", "running_mean"] == before["norm", "running_mean"]
@@ -46,7 +46,7 @@ def test_statistics_are_recalibrated_on_the_inputs_in_each_state(inputs: Array) 
     net = Net(adapter=EstimatingAdapter)
     before, norm = weights_of(net), net.weights["norm"]
     strategy = CascadingRandomization(statistics="recalibrate")
-    with randomizer_of(EstimatingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
+    with randomizing_of(EstimatingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
         means = []
         for step in range(4):
             randomizer.apply(draw=0, step=step)
@@ -82,7 +82,7 @@ def test_recalibrated_statistics_do_not_depend_on_the_draw_before(inputs: Array)
     for draws in ([1], [0, 1]):
         net = Net()
         strategy = FullRandomization(statistics="recalibrate")
-        with randomizer_of(MovingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
+        with randomizing_of(MovingAdapter(net), strategy, calibration=PlacedInputs(inputs)) as randomizer:
             for draw in draws:
                 randomizer.apply(draw=draw, step=0)
             states.append(weights_of(net))
@@ -112,14 +112,14 @@ class DerivingAdapter(FakeAdapter):
 def test_what_follows_from_the_weights_follows_from_the_new_ones(net: Net, statistics: str) -> None:
     adapter = DerivingAdapter(net)
     trained = net.weights["head"]["length"][0]
-    with randomizer_of(adapter, FullRandomization(statistics=statistics)) as randomizer:
+    with randomizing_of(adapter, FullRandomization(statistics=statistics)) as randomizer:
         randomizer.apply(draw=0, step=0)
         assert net.weights["head"]["length"][0] == np.linalg.norm(net.weights["head"]["weight"]) != trained
     assert net.weights["head"]["length"][0] == trained
 
 
 def test_recalibrating_needs_nothing_where_no_random_layer_has_statistics(net: Net) -> None:
-    with randomizer_of(FakeAdapter(net), CascadingRandomization(statistics="recalibrate")) as randomizer:
+    with randomizing_of(FakeAdapter(net), CascadingRandomization(statistics="recalibrate")) as randomizer:
         before = weights_of(net)
         randomizer.apply(draw=0, step=1)
         assert weights_of(net) != before

@@ -88,7 +88,11 @@ def draw() -> HostArray:
     return host(keras.random.normal((3,)))
 
 
-NATIVE = Native(outputs=outputs_of, parameters=parameters_of, flags=flags_of, draw=draw)
+def disturb(model: keras.Model) -> None:
+    model.trainable = not model.trainable
+
+
+NATIVE = Native(outputs=outputs_of, parameters=parameters_of, flags=flags_of, draw=draw, disturb=disturb)
 
 
 def mlp(dtype: str | None = None) -> keras.Model:

@@ -123,3 +123,25 @@ def test_a_plain_parameter_inside_a_layer_of_a_sequential_model_is_refused():
         ar.adapt(model).clone()
     with pytest.raises(ModelError, match=r"others that are learned: raw\w*/raw"):
         ar.adapt(model, example_inputs=X[:1])
+
+
+class Noisy(torch.nn.Module):
+    """Draws in evaluation mode, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Linear(X.shape[1], 3)
+
+    def forward(self, x):
+        return torch.nn.functional.dropout(self.body(x), 0.5)
+
+
+def test_a_torch_module_that_draws_draws_the_same_and_leaves_no_trace():
+    model = keras.Sequential([keras.Input(X.shape[1:]), keras.layers.TorchModuleWrapper(Noisy())])
+    before = torch.get_rng_state()
+    adapter = ar.adapt(model, example_inputs=X[:2])
+    inputs = adapter.asarray(X)
+    first = adapter.predict(inputs)
+    assert torch.equal(adapter.predict(inputs), first)
+    ar.ModelRandomizationMetric(model, X, seed=0).run("gradient")
+    assert torch.equal(torch.get_rng_state(), before)

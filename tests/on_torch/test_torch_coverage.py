@@ -12,7 +12,7 @@ from zoo import BY_NAME, Case, cases
 
 import agnostic_rand as ar
 from agnostic_rand.adapters import ModelAdapter
-from agnostic_rand.weights import Randomizer, Streams
+from agnostic_rand.weights import Streams, randomizing
 
 FULL = ar.FullRandomization()
 
@@ -53,7 +53,7 @@ def test_a_cascade_starts_from_the_trained_model_and_adds_layer_by_layer(case: C
     adapter, trained = case.adapter(), case.adapter()
     plan = ar.CascadingRandomization().plan(adapter.layers())
     names = [layer.name for layer in adapter.layers()]
-    with Randomizer(adapter, plan, Streams(0), trained=None) as randomizer:
+    with randomizing(adapter, plan, Streams(0), trained=None) as randomizer:
         for number, step in enumerate(plan.steps):
             randomizer.apply(draw=0, step=number)
             changed = [name for name in names if not same(adapter, trained, name)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from networks import mlp
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from zoo import BY_NAME, Case, cases
 
 import agnostic_rand as ar
@@ -193,3 +194,75 @@ def test_cudnn_is_off_for_recurrent_layers_on_a_gpu_and_as_it_was_afterwards() -
     assert [getattr(cudnn, name) for name in _FLAGS] == before
     with differentiable(mlp(), gpu):
         assert [getattr(cudnn, name) for name in _FLAGS] == before
+
+
+class WritesIntoItself(nn.Module):
+    """Keeps a counter, a running average, a cache and a tensor of its own outside of the module."""
+
+    def __init__(self, outside: torch.Tensor) -> None:
+        super().__init__()
+        self.body = nn.Linear(6, 3)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("average", torch.zeros(3))
+        self.cache: dict[int, torch.Tensor] = {}
+        self.last: torch.Tensor | None = None
+        self.outside = lambda: outside
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = self.body(x)
+        with torch.no_grad():
+            self.calls += 1
+            self.average = 0.9 * self.average + 0.1 * outputs.detach().mean(0)
+            self.outside().add_(1)
+        self.cache[len(x)] = self.last = outputs.detach()
+        return outputs
+
+
+@pytest.mark.parametrize("isolation", ["clone", "in_place"])
+def test_what_a_forward_pass_writes_into_the_model_is_put_back(isolation: str) -> None:
+    outside = torch.zeros(2)
+    model = WritesIntoItself(outside).eval()
+    average = model.average
+    ar.ModelRandomizationMetric(model, np.eye(6, dtype="float32"), seed=0, isolation=isolation).run("gradient")
+    assert model.calls == 0
+    assert model.average is average
+    assert not average.any()
+    assert model.cache == {}
+    assert model.last is None
+    if isolation == "in_place":
+        assert not outside.any()
+
+
+class Checkpointed(nn.Module):
+    """A part of it is computed again in the backward pass, by a backward pass of its own."""
+
+    def __init__(self, *, reentrant: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 16), nn.Linear(16, 3)
+        self.reentrant = reentrant
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def inner(z: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.second(z))
+
+        x = self.first(x)
+        return self.last(checkpoint(inner, x, use_reentrant=True) if self.reentrant else inner(x))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_reentrant_checkpoints_have_the_plain_gradient() -> None:
+    model, plain = Checkpointed(reentrant=True).eval(), Checkpointed(reentrant=False).eval()
+    held = torch.ones(16, 6)
+    model.second.weight.grad = held
+    stepped: list[torch.Tensor] = []
+    model.first.weight.register_post_accumulate_grad_hook(stepped.append)
+    x, y = torch.randn(5, 6), torch.arange(5) % 3
+    one, other = ar.adapt(model, example_inputs=x[:1].numpy()), ar.adapt(plain, example_inputs=x[:1].numpy())
+    torch.testing.assert_close(one.output_and_gradient(x, y), other.output_and_gradient(x, y))
+    torch.testing.assert_close(one.layer_gradient(x, y, "first"), other.layer_gradient(x, y, "first"))
+    assert model.second.weight.grad is held
+    assert (held == 1).all()
+    assert model.first.weight.grad is None
+    assert not stepped
+    assert all(parameter.requires_grad for parameter in model.parameters())

@@ -21,6 +21,7 @@ from agnostic_rand.adapters.protocol import (
     SideInputs,
     SupportsExternalExplainers,
     SupportsFromLayer,
+    SupportsKeptState,
     SupportsLayerGradient,
     SupportsModelState,
     SupportsNativeInit,
@@ -38,6 +39,7 @@ from agnostic_rand.adapters.protocol import (
     strided_axes,
 )
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
+from agnostic_rand.adapters.restoration import go_on, put_back, untouched
 from agnostic_rand.adapters.side_inputs import AllInputs, beside, joined, mapped, names_of, repeated
 from agnostic_rand.adapters.view import AdapterView
 
@@ -65,6 +67,7 @@ __all__ = [
     "SideInputs",
     "SupportsExternalExplainers",
     "SupportsFromLayer",
+    "SupportsKeptState",
     "SupportsLayerGradient",
     "SupportsModelState",
     "SupportsNativeInit",
@@ -83,16 +86,19 @@ __all__ = [
     "beside",
     "by_first_use",
     "distinct_axes",
+    "go_on",
     "hookimpl",
     "innermost",
     "joined",
     "mapped",
     "names_of",
     "plugin_explainers",
+    "put_back",
     "repeated",
     "require",
     "require_relu_rule",
     "side_inputs_of",
     "strided_axes",
     "supports",
+    "untouched",
 ]

@@ -455,6 +455,18 @@ class SupportsModelState(Protocol):
         """By plain words ("hooks", "training mode"), comparable values that foreign code should not change."""
 
 
+@runtime_checkable
+class SupportsKeptState(Protocol):
+    """Capability: what calls and foreign code change of a model besides its layers can be put back."""
+
+    def kept_state(self) -> Callable[[], None]:
+        """A function that brings what is no value of a layer back to what it is now.
+
+        That is modes, flags, hooks, gradients, and what a forward pass writes into the model (counters,
+        caches). It may be called again: where it was interrupted, and where it ran to its end.
+        """
+
+
 TrainingStep: TypeAlias = Callable[[HostArray, HostArray], tuple[float, int]]
 """`step(inputs, labels) -> (loss, correct)`: one update on one batch; `loss` is the batch's mean
 cross entropy before the update, `correct` the number of right predictions."""

@@ -107,7 +107,7 @@ class DataRandomization:
         measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
         data, true = self._training_data(subject)
         permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(true)
-        with subject.working([]) as working:
+        with subject.working([], foreign=True) as working:
             others = {"permuted": self._trained(subject, working, data, permuted)}
             self._refuse_unlearned(others["permuted"].accuracy)
             if self.ceiling:

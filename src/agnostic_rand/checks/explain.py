@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import Forward, HostArray, adapt
+from agnostic_rand.adapters import Forward, HostArray, adapt, untouched
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.batch_view import BatchView
-from agnostic_rand.explainers import ExplainerLike, ExplanationContext, resolve_explainer
+from agnostic_rand.explainers import ExplainerLike, ExplanationContext, asks_adapter_only, resolve_explainer
 from agnostic_rand.maps import channels_of, scoring_maps
 from agnostic_rand.probing import probe
-from agnostic_rand.random_state import preserved_random_state
+from agnostic_rand.random_state import drawing, preserved_random_state
 from agnostic_rand.samples import ArrayLike, read_samples
 from agnostic_rand.targets import explained_outputs, frozen_targets
 from agnostic_rand.weights import Streams
@@ -61,9 +61,12 @@ def explain(
     adapter = adapt(model, backend=backend, forward=forward)
     with preserved_random_state(adapter):
         samples = read_samples(inputs, targets, adapter, explained_input)
-        size = whole_number("batch_size", batch_size, least=1, example=64)
+    size = whole_number("batch_size", batch_size, least=1, example=64)
+    foreign = forward is not None or not asks_adapter_only(resolved)
+    with drawing(adapter, foreign=foreign), untouched(adapter):
         probed = probe(model, samples, size, backend=backend, forward=forward)
-        adapter = probed.adapter
+    adapter = probed.adapter
+    with drawing(adapter, foreign=foreign), untouched(adapter):
         labels = explained_outputs(samples, probed.classes).targets
         if labels is None:
             labels = frozen_targets(adapter, samples, size)

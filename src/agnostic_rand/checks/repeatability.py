@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import adapt
+from agnostic_rand.adapters import adapt, untouched
 from agnostic_rand.check_result import CheckResult
 from agnostic_rand.checks.fitting import described_measures, fitting_measures
 from agnostic_rand.checks.pairs import compared_models
@@ -87,7 +88,9 @@ class Repeatability:
             )
         measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
         pairs = list(combinations(range(len(adapters)), 2))
-        with subject.working([]):
+        with subject.working([], foreign=True), ExitStack() as others:
+            for adapter in adapters:
+                others.enter_context(untouched(adapter))
             parts = [compared_models(subject, adapters[i], adapters[j], resolved, measures) for i, j in pairs]
         return CheckResult(
             check="repeatability",

@@ -43,8 +43,7 @@ def fresh_copy(subject: Subject, working: ModelAdapter) -> tuple[ModelAdapter, S
     plan = FullRandomization().plan(copy.layers())
     # Other weights than the cascade's: a training starts from a draw of its own.
     streams = Streams(subject.streams.derived_seed(Purpose.TRAINING, 0, 2))
-    with Randomizer(copy, plan, streams, trained=subject.adapter) as randomizer:
-        randomizer.apply(draw=0, step=0)
+    Randomizer(copy, plan, streams, trained=subject.adapter).apply(draw=0, step=0)
     return copy, streams
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.activation import ActivatedAdapter, Activation, with_activation
-from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt
+from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, PlacedInputs, SupportsReads, adapt, untouched
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.engine import ProgressCallback
 from agnostic_rand.errors import ArgumentError
@@ -21,13 +21,14 @@ from agnostic_rand.explainers import (
     Explainer,
     ExplainerLike,
     ExplanationContext,
+    asks_adapter_only,
     bound_model,
     resolve_explainer,
     settled,
 )
 from agnostic_rand.maps import channels_of
 from agnostic_rand.probing import Probe, depends_on_batch, probe
-from agnostic_rand.random_state import preserved_random_state
+from agnostic_rand.random_state import drawing, preserved_random_state
 from agnostic_rand.samples import ArrayLike, Samples, read_samples
 from agnostic_rand.targets import DYNAMIC, explained_outputs, frozen_targets
 from agnostic_rand.weights import (
@@ -36,6 +37,8 @@ from agnostic_rand.weights import (
     Randomizer,
     Streams,
     isolated,
+    randomizing,
+    refuse_randomized,
     resolve_isolation,
     unused_parameters,
 )
@@ -124,8 +127,10 @@ class Subject:
         policy = targets if isinstance(targets, str) else None
         first = adapt(model, backend=options.backend, forward=options.forward)
         with_activation(first, options.activation)
+        refuse_randomized(first)
         with preserved_random_state(first):
             samples = read_samples(inputs, None if policy else targets, first, options.explained_input)
+        with drawing(first, foreign=options.forward is not None), untouched(first):
             size = len(samples) if options.batch_size is None else options.batch_size
             probed = probe(model, samples, size, backend=options.backend, forward=options.forward)
         options = replace(options, channel_axis=_channel_axis(options.channel_axis, samples.inputs.ndim))
@@ -189,10 +194,22 @@ class Subject:
         return self.samples[: self.probed.count].placed(self.adapter)
 
     @contextmanager
-    def working(self, explainers: Sequence[Explainer]) -> Iterator[ModelAdapter]:
-        """The adapter whose weights may change; afterwards the caller's model and generators are as before."""
+    def working(self, explainers: Sequence[Explainer], *, foreign: bool = False) -> Iterator[ModelAdapter]:
+        """The adapter whose weights may change; afterwards the caller's model and generators are as before.
+
+        Generators are touched only where foreign code may draw: other threads draw from them too.
+
+        Args:
+            explainers: Those that may be bound to the model.
+            foreign: Whether other foreign code runs besides these and `forward=`.
+        """
         isolation = self.isolation(explainers)
-        with preserved_random_state(self.adapter), isolated(self.adapter, isolation, self.example()) as working:
+        foreign = foreign or self.options.forward is not None or not all(map(asks_adapter_only, explainers))
+        with (
+            drawing(self.adapter, foreign=foreign),
+            untouched(self.adapter),
+            isolated(self.adapter, isolation, self.example()) as working,
+        ):
             yield working
 
     def other_arrays(self) -> tuple[str, ...]:
@@ -218,14 +235,14 @@ class Subject:
         """The adapter with the activation that was asked for."""
         return with_activation(adapter, self.options.activation)
 
-    def randomizer(self, working: ModelAdapter, plan: Plan) -> Randomizer:
-        """What puts the working model into the states of a plan."""
+    def randomizer(self, working: ModelAdapter, plan: Plan) -> AbstractContextManager[Randomizer]:
+        """What puts the working model into the states of a plan; afterwards the caller's is trained again."""
         calibration = None
         if plan.statistics == "recalibrate":
             count = CALIBRATION_SAMPLES if self.probed.any_size else self.batch_size
             calibration = self.samples[:count].placed(working)
         trained = None if working is self.adapter else self.adapter
-        return Randomizer(
+        return randomizing(
             working, plan, self.streams, trained=trained, calibration=calibration, example=self.example()
         )
 

@@ -33,12 +33,14 @@ class Native:
             `==`: training modes, what requires gradients, accumulated gradients, hooks.
         draw: `draw() -> array`: a number from the framework's global random generator, by which
             the kit sees whether anything moved it.
+        disturb: `disturb(model)`: changes what `flags` sees, as careless foreign code does.
     """
 
     outputs: Callable[[Any, HostArray], HostArray] | None = None
     parameters: Callable[[Any], Iterable[HostArray]] | None = None
     flags: Callable[[Any], Any] | None = None
     draw: Callable[[], Any] | None = None
+    disturb: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True)

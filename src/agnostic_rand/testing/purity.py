@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import Array, SupportsExternalExplainers
+from agnostic_rand.adapters import Array, SupportsExternalExplainers, SupportsKeptState
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.calls import calls, failing_calls
 from agnostic_rand.testing.check import NotApplicableError, checks, expect
@@ -80,6 +80,23 @@ def explaining(bench: Bench) -> None:
     _expect_unchanged(bench, "explaining code that fails")
 
 
+def kept_state(bench: Bench) -> None:
+    """What `kept_state` returns puts back what foreign code changed, each time that it is called."""
+    adapter = bench.need(SupportsKeptState)
+    disturb = bench.case.native.disturb
+    if disturb is None:
+        raise NotApplicableError("the case does not give native.disturb")
+    restore = adapter.kept_state()
+    for _ in range(2):
+        disturb(adapter.native)
+        seen = bench.state.differences(bench.native_state())
+        expect(bool(seen), "native.disturb changes nothing that native.flags sees")
+        restore()
+        _expect_unchanged(bench, "foreign code, put back by what kept_state returned,")
+    restore()
+    _expect_unchanged(bench, "what kept_state returned, called again,")
+
+
 class _ForeignError(Exception):
     pass
 
@@ -105,5 +122,11 @@ def _expect_unchanged(bench: Bench, name: str) -> None:
 
 
 CHECKS = checks(
-    "C5", calls_change_nothing, opening_changes_nothing, evaluation_mode, failures_change_nothing, explaining
+    "C5",
+    calls_change_nothing,
+    opening_changes_nothing,
+    evaluation_mode,
+    failures_change_nothing,
+    explaining,
+    kept_state,
 )

@@ -1,6 +1,12 @@
 """What is randomized: streams, perturbations, strategies, and their application to a model."""
 
-from agnostic_rand.weights.isolation import Isolation, independent_copy, isolated, resolve_isolation
+from agnostic_rand.weights.isolation import (
+    Isolation,
+    independent_copy,
+    isolated,
+    refuse_randomized,
+    resolve_isolation,
+)
 from agnostic_rand.weights.perturbations import (
     GaussianNoise,
     MatchedNormal,
@@ -14,7 +20,7 @@ from agnostic_rand.weights.perturbations import (
     Uniform,
 )
 from agnostic_rand.weights.plan import Plan, Step, unused_parameters
-from agnostic_rand.weights.randomizer import Randomizer
+from agnostic_rand.weights.randomizer import Randomizer, randomizing
 from agnostic_rand.weights.strategies import (
     CascadingRandomization,
     FullRandomization,
@@ -51,6 +57,8 @@ __all__ = [
     "Uniform",
     "independent_copy",
     "isolated",
+    "randomizing",
+    "refuse_randomized",
     "resolve_isolation",
     "resolve_strategy",
     "unused_parameters",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Literal, TypeAlias
 
-from agnostic_rand.adapters import ModelAdapter, PlacedInputs
+from agnostic_rand.adapters import ModelAdapter, PlacedInputs, put_back
 from agnostic_rand.errors import ArgumentError, IsolationError
 from agnostic_rand.weights.fingerprints import model_fingerprints
 from agnostic_rand.weights.witness import Witness
@@ -64,21 +65,62 @@ def isolated(adapter: ModelAdapter, isolation: Isolation, example: PlacedInputs 
         example: A few inputs, by which a copy is seen to be independent.
 
     Raises:
-        IsolationError: The caller's model holds other weights than before.
+        IsolationError: The caller's model holds other weights than before, or another run is on it, and one
+            of the two changes its weights.
         ModelError: The copy computes with the original's weights.
     """
-    before = model_fingerprints(adapter)
-    working = adapter if isolation == "in_place" else independent_copy(adapter, example)
-    try:
-        yield working
-    finally:
-        after = model_fingerprints(adapter)
-        changed = [name for name in before if after.get(name) != before[name]]
-        if changed:
-            raise IsolationError(
-                "your model",
-                expected="the same weights after the run as before it",
-                received=f"other values in {', '.join(changed[:5])}" + (" …" if len(changed) > 5 else ""),
-                fix="Reload the model. Make sure that the explainer uses the model that it is given, and neither "
-                "trains nor modifies it.",
-            )
+    with _claimed(adapter, isolation):
+        before = model_fingerprints(adapter)
+        working = adapter if isolation == "in_place" else independent_copy(adapter, example)
+        try:
+            yield working
+        finally:
+            after = model_fingerprints(adapter)
+            changed = [name for name in before if after.get(name) != before[name]]
+            if changed:
+                raise IsolationError(
+                    "your model",
+                    expected="the same weights after the run as before it",
+                    received=f"other values in {', '.join(changed[:5])}" + (" …" if len(changed) > 5 else ""),
+                    fix="Reload the model. Make sure that the explainer uses the model that it is given, and "
+                    "neither trains nor modifies it.",
+                )
+
+
+_runs: dict[object, tuple[int, Isolation]] = {}
+"""In the order of their beginnings, the runs that are on now: the `id` of the model, which they keep alive."""
+
+
+@contextmanager
+def _claimed(adapter: ModelAdapter, isolation: Isolation) -> Iterator[None]:
+    """Refuse a run beside an earlier one where either would read weights that the other randomized."""
+    run, model = object(), id(adapter.native)
+    with put_back(lambda: _end(run)):
+        _runs[run] = model, isolation
+        earlier = [known for _, known in takewhile(lambda other: other[0] is not run, list(_runs.items()))]
+        if (model, "in_place") in earlier or (isolation == "in_place" and (model, "clone") in earlier):
+            raise _second_run()
+        yield
+
+
+def refuse_randomized(adapter: ModelAdapter) -> None:
+    """Refuse a model that a run randomizes in place now.
+
+    Raises:
+        IsolationError: There is such a run.
+    """
+    if (id(adapter.native), "in_place") in list(_runs.values()):
+        raise _second_run()
+
+
+def _second_run() -> IsolationError:
+    return IsolationError(
+        "the model",
+        expected="one run at a time where a run randomizes the model itself",
+        received="a second run while the first is not over, as in another thread or in an explainer",
+        fix="Run one after the other, or pass isolation='clone' to both.",
+    )
+
+
+def _end(run: object) -> None:
+    _runs.pop(run, None)

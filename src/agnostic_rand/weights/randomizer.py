@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from agnostic_rand.adapters import (
     Parameter,
     PlacedInputs,
     SupportsStatistics,
+    go_on,
+    put_back,
     require,
 )
 from agnostic_rand.errors import WeightsError
@@ -37,8 +40,7 @@ class Randomizer:
         plan: The steps.
         streams: The root of randomness.
         trained: Where trained values are read: an adapter of another copy, which is not written,
-            or `None` to keep a host copy of those layers that the plan touches and to write them
-            back when the context ends, also after an exception.
+            or `None` to keep a host copy of those layers that the plan touches.
         calibration: Inputs on which `statistics="recalibrate"` estimates statistics.
         example: A few inputs, by which the model is seen to compute with what was written.
     """
@@ -78,20 +80,6 @@ class Randomizer:
         self._unchanged: set[str] = set()
         self._unchanged_parameters: dict[str, None] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._source is None:
-            try:
-                self.restore()
-            except KeyboardInterrupt:
-                # A second Ctrl-C must not leave the caller with half a model.
-                self.restore()
-                raise
-
     @property
     def unchanged(self) -> tuple[str, ...]:
         """Layers whose draws so far equal their trained values, such as an untrained normalization."""
@@ -109,6 +97,7 @@ class Randomizer:
             WeightsError: A layer cannot be drawn, or does not hold what was written to it.
             ModelError: The model does not compute with what was written.
         """
+        go_on()
         wanted = self._plan.steps[step].layers
         suffix = (step,) if self._plan.fresh else ()
         keys = {name: (draw, self._index[name], *suffix) for name in wanted}
@@ -140,7 +129,7 @@ class Randomizer:
             refuse_unmoved(trained, random, place)
 
     def restore(self) -> None:
-        """Write the trained values back into every layer that the plan touches."""
+        """Write the trained values back into every layer that the plan touches; it may be called again."""
         for name in {name for step in self._plan.steps for name in step.layers}:
             self._adapter.write(name, self._trained(name))
             self._sums[name] = self._trained_sums[name]
@@ -237,6 +226,22 @@ class Randomizer:
                     fix=f"This is a fault of the {self._adapter.framework!r} backend: report it.",
                 )
         self._sums[name] = sums
+
+
+@contextmanager
+def randomizing(
+    adapter: ModelAdapter,
+    plan: Plan,
+    streams: Streams,
+    *,
+    trained: ModelAdapter | None,
+    calibration: PlacedInputs | None = None,
+    example: PlacedInputs | None = None,
+) -> Iterator[Randomizer]:
+    """A `Randomizer` of these arguments; a model of its own trained values is trained again at the end."""
+    randomizer = Randomizer(adapter, plan, streams, trained=trained, calibration=calibration, example=example)
+    with put_back(randomizer.restore) if trained is None else nullcontext():
+        yield randomizer
 
 
 def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, HostArray]:

@@ -150,11 +150,9 @@ class ModelRandomizationStrategy(ABC):
         plan = self.plan(adapter.layers())
         example = None if example_inputs is None else PlacedInputs.of(adapter, example_inputs)
         copy = independent_copy(adapter, example)
-        with Randomizer(
-            copy, plan, Streams(seed), trained=adapter, calibration=example, example=example
-        ) as randomizer:
-            randomizer.apply(draw=0, step=len(plan.steps) - 1)
-            randomizer.verify()
+        randomizer = Randomizer(copy, plan, Streams(seed), trained=adapter, calibration=example, example=example)
+        randomizer.apply(draw=0, step=len(plan.steps) - 1)
+        randomizer.verify()
         return copy.native
 
 
