@@ -40,7 +40,7 @@ from agnostic_rand_torch.layer_gradient import output_and_gradient_at, output_sh
 from agnostic_rand_torch.model_state import model_state
 from agnostic_rand_torch.modes import differentiable, evaluating, interpreted, without_gradients
 from agnostic_rand_torch.native_init import initialized
-from agnostic_rand_torch.refusals import refuse_orthogonal
+from agnostic_rand_torch.refusals import refuse_orthogonal, refuse_packed
 from agnostic_rand_torch.reparametrization import update_derived
 from agnostic_rand_torch.statistics import estimated_statistics
 from agnostic_rand_torch.tracing import by_name, trace
@@ -125,6 +125,7 @@ class TorchAdapter:
                     fix="Write arrays of the shapes that read() returns.",
                 )
             refuse_orthogonal(self._owners[layer], layer, name, held[name], value)
+            refuse_packed(self._owners[layer], layer, held[name], value)
         for name, value in values.items():
             # Weights that were made in inference mode can be written in it alone.
             with torch.inference_mode(held[name].is_inference()), torch.no_grad():

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from agnostic_rand.adapters import Layer, Parameter, Role
-from agnostic_rand_torch.refusals import refuse_packed, refuse_unusable
+from agnostic_rand_torch.refusals import packed_weights, refuse_unusable
 from agnostic_rand_torch.reparametrization import attribute_of, singular_vectors, split_path
 from agnostic_rand_torch.roles import keeps_statistics, kind_of, meaning
 from agnostic_rand_torch.unwrap import public_names
+
+QUANTIZED = "packed int8"
+"""The type of the weight of a quantized layer, which no forward pass shows to read it."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,8 @@ def take_inventory(root: nn.Module) -> Inventory:
     """List the parameters of a module.
 
     Raises:
-        ModelError: A parameter is lazy and not initialized, on the meta device, or packed by
-            quantization.
+        ModelError: A parameter is lazy and not initialized, on the meta device, or packed out of reach.
     """
-    refuse_packed(root)
     modules = dict(root.named_modules(remove_duplicate=False))
     names = public_names(root)
     kept: dict[tuple[int, ...], _Entry] = {}
@@ -62,7 +63,7 @@ def take_inventory(root: nn.Module) -> Inventory:
     layers: dict[str, Layer] = {}
     tensors: dict[str, dict[str, torch.Tensor]] = {}
     owners: dict[str, nn.Module | None] = {}
-    for entry in _in_order(root, [*kept.values(), *_statistics(root, names)]):
+    for entry in _in_order(root, [*kept.values(), *_packed(root, names), *_statistics(root, names)]):
         layer = layers.get(entry.layer) or Layer(entry.layer, _kind(entry), ())
         if entry.statistic:
             layer = replace(layer, statistics=(*layer.statistics, entry.parameter))
@@ -82,6 +83,12 @@ def _entry(root: nn.Module, owner: nn.Module, names: dict[int, str], name: str, 
         # A parameter of the model itself, beside its modules: a class token, a position table.
         return _Entry(name, attribute, parameter, tensor, None)
     return _Entry(_name(root, owner, names), attribute, parameter, tensor, owner)
+
+
+def _packed(root: nn.Module, names: dict[int, str]) -> Iterator[_Entry]:
+    for _, module, numbers in packed_weights(root):
+        parameter = Parameter("weight", tuple(numbers.shape), QUANTIZED, "other")
+        yield _Entry(_name(root, module, names), "weight", parameter, numbers, module)
 
 
 def _statistics(root: nn.Module, names: dict[int, str]) -> Iterator[_Entry]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
@@ -57,17 +59,44 @@ def refuse_orthogonal(
     )
 
 
-def refuse_packed(root: nn.Module) -> None:
-    """Refuse a quantized module.
+def packed_weights(root: nn.Module) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
+    """By path and module, the whole numbers that the weights of quantized layers are packed from.
+
+    They can be looked at and not be written: a layer that a step names is refused, and the others run.
 
     Raises:
-        ModelError: The weights of a part of it are packed, out of reach.
+        ModelError: A packed weight cannot even be read.
     """
+    inside: set[nn.Module] = set()
     for path, module in root.named_modules():
-        if hasattr(module, "_packed_params") or hasattr(module, "_weight_bias"):
+        if module in inside or not (hasattr(module, "_packed_params") or hasattr(module, "_weight_bias")):
+            continue
+        if not callable(getattr(module, "weight", None)):
             raise ModelError(
                 f"the layer {path!r}",
                 expected="weights in parameters",
                 received=f"a quantized {type(module).__name__}, whose weights are packed",
                 fix="Pass the model before quantization.",
             )
+        inside.update(module.modules())
+        yield path, module, module.weight().int_repr()
+
+
+def is_packed(owner: nn.Module | None) -> bool:
+    """Whether the module is a quantized one."""
+    return owner is not None and hasattr(owner, "_packed_params")
+
+
+def refuse_packed(owner: nn.Module | None, layer: str, tensor: torch.Tensor, value: HostArray) -> None:
+    """Refuse other values for a weight that is packed.
+
+    Raises:
+        WeightsError: The values differ from those that it holds.
+    """
+    if is_packed(owner) and not np.array_equal(host_copy(tensor), value):
+        raise WeightsError(
+            f"the layer {layer!r}",
+            expected="weights that can be written",
+            received=f"a quantized {type(owner).__name__}, whose weights are packed",
+            fix=f"Pass exclude=[{layer!r}], or the model before quantization.",
+        )

@@ -10,6 +10,7 @@ from torch import nn
 
 from agnostic_rand.adapters import Layer, by_first_use
 from agnostic_rand.errors import ModelError
+from agnostic_rand_torch.inventory import QUANTIZED
 from agnostic_rand_torch.watch import Name, Seen, WritesItselfError, watched
 
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]
@@ -31,8 +32,11 @@ class Trace:
     def ordered(self, layers: Sequence[Layer]) -> tuple[Layer, ...]:
         """The layers by their first use, each with the parameters on which the outputs do not depend."""
         seen = self.seen
+        packed = {(layer.name, p.name) for layer in layers for p in layer.parameters if p.dtype == QUANTIZED}
 
         def used(layer: str, name: str) -> bool:
+            if (layer, name) in packed:
+                return True
             # Where values decide what runs, another batch may read what this one did not.
             return (layer, name) in seen.used or (seen.branches and (layer, name) not in seen.read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import networks
@@ -12,7 +13,7 @@ from torch import nn
 from zoo import BY_NAME
 
 import agnostic_rand as ar
-from agnostic_rand.errors import AgnosticRandError, ModelError
+from agnostic_rand.errors import AgnosticRandError, ModelError, WeightsError
 
 
 def test_lazy_modules_are_refused_until_they_are_initialized() -> None:
@@ -31,6 +32,38 @@ def test_models_whose_weights_are_out_of_reach_are_refused() -> None:
         ar.adapt(nn.Linear(3, 2, device="meta"))
     with pytest.raises(ModelError, match=r"'0'.*quantized.*before quantization"):
         ar.adapt(nn.Sequential(Packed()))
+
+
+@pytest.fixture
+def quantized() -> nn.Module:
+    if torch.backends.quantized.engine == "none":
+        pytest.skip("torch has no engine for quantized layers here")
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    with warnings.catch_warnings():
+        # Deprecated, and as long-lived as what was made with it.
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(net, {"0"}, dtype=torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("isolation", ["clone", "in_place"])
+def test_quantized_layers_run_where_they_are_excluded_and_are_refused_in_a_step(
+    quantized: nn.Module, isolation: str
+) -> None:
+    x = np.random.default_rng(0).standard_normal((6, 6)).astype("f")
+    before = quantized[0].weight().int_repr()
+    excluding = ar.FullRandomization(exclude=["0"])
+    metric = ar.ModelRandomizationMetric(quantized, x, None, excluding, isolation=isolation)
+    result = metric.run(ar.explainers.Occlusion(patch=1))
+    assert result.settings["excluded"] == ["0"]
+    assert result.coverage == pytest.approx(1 - 48 / (48 + 72 + 27))
+    assert torch.equal(quantized[0].weight().int_repr(), before)
+    with pytest.raises(WeightsError, match=r"0\.weight.*floating-point weights"):
+        ar.ModelRandomizationMetric(quantized, x, None, ar.FullRandomization(), isolation=isolation).run(
+            "occlusion"
+        )
+    with pytest.raises(WeightsError, match=r"the layer '0'.*quantized.*exclude=\['0'\]"):
+        ar.FullRandomization(perturbation="permute").randomize(quantized, seed=0)
 
 
 class Packed(nn.Module):
