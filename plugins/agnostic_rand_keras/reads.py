@@ -96,6 +96,9 @@ def _plain(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
         # On torch a layer is a module, and may hold others that Keras does not know.
         inside = place.layer.named_modules() if hasattr(place.layer, "named_modules") else [("", place.layer)]
         for path, part in inside:
+            if path.endswith("_torch_params"):
+                # Keras' own list of its variables, which goes on with those that quantization has replaced.
+                continue
             own = dict(vars(part))
             tensors = own.pop("_parameters", {}) | own.pop("_buffers", {})
             for name, array in _leaves(own | tensors, ()):
