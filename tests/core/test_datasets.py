@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import agnostic_rand as ar
@@ -158,6 +157,7 @@ def test_bytes_of_text_are_no_picture() -> None:
 
 @pytest.mark.usefixtures("fake_backend")
 def test_a_table_keeps_the_names_of_its_columns(net: Net, inputs: Array) -> None:
+    pd = pytest.importorskip("pandas")
     table = pd.DataFrame(inputs, columns=[f"c{i}" for i in range(12)])
     labels = pd.Series(np.arange(20) % 3, name="kind")
     result = ar.ModelRandomizationMetric(net, table, labels).run("gradient")

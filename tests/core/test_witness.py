@@ -16,7 +16,7 @@ from agnostic_rand.weights import FullRandomization, independent_copy
 from agnostic_rand.weights.witness import Witness, refuse_unmoved
 
 from .fakes import Array, FakeAdapter, Net, weights_of
-from .runs import TARGETS, metric, randomizer_of
+from .runs import TARGETS, metric, randomizing_of
 
 STRATEGIES = [ar.FullRandomization(), ar.CascadingRandomization()]
 
@@ -108,7 +108,7 @@ def test_weights_that_are_read_no_more_are_refused_and_branches_may_leave_them_o
     reading: Reading, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Reading, "told", lambda self, of: reads_of(self, without="hidden2"))
-    one = randomizer_of(reading, FullRandomization(), example=example(reading, inputs))
+    one = randomizing_of(reading, FullRandomization(), example=example(reading, inputs))
     with pytest.raises(ModelError, match=r"no longer reads hidden2\.bias, hidden2\.weight"), one as randomizer:
         randomizer.apply(draw=0, step=0)
 
@@ -116,7 +116,7 @@ def test_weights_that_are_read_no_more_are_refused_and_branches_may_leave_them_o
         return Reads(reads_of(self, without="hidden2").parameters, branches=True)
 
     monkeypatch.setattr(Reading, "told", branching)
-    with randomizer_of(reading, FullRandomization(), example=example(reading, inputs)) as randomizer:
+    with randomizing_of(reading, FullRandomization(), example=example(reading, inputs)) as randomizer:
         randomizer.apply(draw=0, step=0)
 
 
@@ -126,7 +126,7 @@ def test_weights_that_are_read_no_more_are_refused_and_branches_may_leave_them_o
 def test_each_layer_is_looked_at_once_however_many_draws(
     reading: Reading, inputs: Array, strategy: Any, looks: int
 ) -> None:
-    with randomizer_of(reading, strategy, example=example(reading, inputs)) as randomizer:
+    with randomizing_of(reading, strategy, example=example(reading, inputs)) as randomizer:
         for draw in range(3):
             for step in range(4):
                 randomizer.apply(draw=draw, step=step)
