@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from array_api_compat import array_namespace
 
-from agnostic_rand.adapters import AdapterView, Array, HostArray, ModelAdapter, SupportsModelState
+from agnostic_rand.adapters import Array, HostArray, ModelAdapter, SupportsModelState, innermost
 from agnostic_rand.batch_view import BatchView
 from agnostic_rand.engine import Observer
 from agnostic_rand.errors import AgnosticRandError
@@ -188,9 +188,7 @@ def _maps(
 
 
 def _state(adapter: ModelAdapter) -> dict[str, object]:
-    inner: ModelAdapter = adapter
-    while isinstance(inner, AdapterView):
-        inner = inner.wrapped
+    inner = innermost(adapter)
     return inner.model_state() if isinstance(inner, SupportsModelState) else {}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.adapters import AdapterView, ModelAdapter
+from agnostic_rand.adapters import ModelAdapter, innermost
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.weights.streams import Purpose
@@ -31,18 +31,12 @@ def seeded(adapter: ModelAdapter, context: ExplanationContext, *frameworks: str)
         frameworks: Whose generators are seeded besides Python's and NumPy's: "torch", "tensorflow".
     """
     seed = context.streams.derived_seed(Purpose.SMOOTHING, _FOREIGN)
-    with preserved_random_state(_behind_views(adapter)):
+    with preserved_random_state(innermost(adapter)):
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - what foreign code draws from
         for framework in frameworks:
             _SEED[framework](sys.modules[framework], seed)
         yield
-
-
-def _behind_views(adapter: ModelAdapter) -> ModelAdapter:
-    while isinstance(adapter, AdapterView):
-        adapter = adapter.wrapped
-    return adapter
 
 
 def _seed_torch(torch: Any, seed: int) -> None:
