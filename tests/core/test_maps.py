@@ -10,7 +10,7 @@ import pytest
 from agnostic_rand.activation import ActivatedAdapter, with_activation
 from agnostic_rand.adapters import ModelAdapter
 from agnostic_rand.errors import ArgumentError, ExplanationError, ModelError
-from agnostic_rand.maps import scoring_maps
+from agnostic_rand.maps import channels_of, scoring_maps
 from agnostic_rand.samples import Samples
 from agnostic_rand.targets import best_class, frozen_targets, outputs_of
 
@@ -47,6 +47,16 @@ def test_maps_have_the_shape_of_the_inputs_or_lack_the_channels(
     checked, found = scored(maps, inputs, channel_axis)
     assert found == axis
     np.testing.assert_array_equal(checked, maps)
+
+
+@pytest.mark.parametrize(
+    ("named", "dimensions", "axis"),
+    [(None, 2, None), (1, 2, None), (None, 3, None), (2, 3, 2), (None, 4, 1), (-1, 4, -1), (None, 5, 1)],
+)
+def test_sequences_and_tables_have_no_channels_unless_their_axis_is_named(
+    named: int | None, dimensions: int, axis: int | None
+) -> None:
+    assert channels_of(named, ADAPTER, dimensions) == axis
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8, 3), (5, 3, 8), (4, 3, 8, 8), (5, 2, 8, 8), (5, 192), (5,)])
