@@ -23,7 +23,7 @@ from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tree import all_layers
-from agnostic_rand_torch.modes import interpreted, without_caches
+from agnostic_rand_torch.modes import active, interpreted, without_caches
 from agnostic_rand_torch.relu import ReluRules
 from agnostic_rand_torch.tracing import writes_itself
 from agnostic_rand_torch.watch import WritesItselfError, watched
@@ -64,7 +64,9 @@ class TorchRuntime:
 
     def trace(self, inputs: Array) -> None:
         """Call the model."""
-        with torch.no_grad(), self.evaluating(), _DrawWatch() as watch:  # type: ignore[no-untyped-call]
+        watch, before = _DrawWatch(), torch.default_generator.get_state()  # type: ignore[no-untyped-call]
+        undo = lambda: watch.drew and torch.default_generator.set_state(before)  # noqa: E731
+        with torch.no_grad(), self.evaluating(), put_back(undo), active(watch):
             self._forward.called(inputs)
         self._draws = watch.drew
 
@@ -109,7 +111,7 @@ class TorchRuntime:
                 outputs = self._forward(leaf)
                 return outputs.detach(), self._gradient(outputs, targets, leaf)
             rules = ReluRules(relu)
-            with interpreted(), plain_leaks(self._model, relu), rules:
+            with interpreted(), plain_leaks(self._model, relu), active(rules):
                 outputs = self._forward(leaf)
             refuse_plain_gradient(self._model, relu, met=1, hidden=rules.hidden(outputs))
             gradient = self._gradient(outputs, targets, leaf)
@@ -266,18 +268,9 @@ class _OwnDraws:
 
 
 class _DrawWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees whether operations draw random numbers, and undoes it."""
+    """Sees whether operations draw random numbers."""
 
     drew = False
-
-    def __enter__(self) -> Self:
-        self._before = torch.default_generator.get_state()
-        return super().__enter__()  # type: ignore[no-any-return, no-untyped-call]
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        if self.drew:
-            torch.default_generator.set_state(self._before)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.drew = self.drew or torch.Tag.nondeterministic_seeded in func.tags

@@ -10,7 +10,7 @@ from torch import nn
 
 from agnostic_rand.adapters import ReluRule
 from agnostic_rand.errors import InputError, ModelError
-from agnostic_rand_torch.modes import interpreted, own_gradients
+from agnostic_rand_torch.modes import active, interpreted, own_gradients
 from agnostic_rand_torch.relu import ReluRules
 
 
@@ -49,7 +49,7 @@ def output_and_input_gradient(
         return outputs.detach(), by_backward
     rules = ReluRules(relu)
     with interpreted():
-        with rules:
+        with active(rules):
             outputs = call(leaf.clone())
         hidden = rules.hidden(outputs)
         if hidden is not None:

@@ -11,12 +11,27 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils.weak import WeakIdKeyDictionary
 
+from agnostic_rand.adapters import put_back
 from agnostic_rand.errors import ModelError
 from agnostic_rand_torch.unwrap import unwrap
 
 _locks: Any = WeakIdKeyDictionary()
+
+
+@contextmanager
+def active(mode: TorchDispatchMode) -> Iterator[None]:
+    """See every operation by the mode; an interrupt on the way out does not leave it active."""
+
+    def leave() -> None:
+        if mode in _get_current_dispatch_mode_stack():
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    with put_back(leave):
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        yield
 
 
 def alone_with(module: nn.Module) -> AbstractContextManager[object]:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from agnostic_rand.adapters import put_back
 from agnostic_rand_torch.arrays import write_back
+from agnostic_rand_torch.modes import active
 from agnostic_rand_torch.random_state import random_state, set_random_state
 
 Name: TypeAlias = tuple[str, str]
@@ -80,8 +81,14 @@ def watched(
         WritesItselfError: It would change the tensor of a layer.
     """
     watch = _Watch(named, inputs)
-    with put_back(watch.undo), watch:
-        outputs = run()
+    try:
+        with put_back(watch.undo), active(watch):
+            outputs = run()
+    except Exception as error:
+        # Code between may have made another error of it, as Keras does.
+        if watch.refused is not None:
+            raise WritesItselfError(watch.refused) from error
+        raise
     return watch.seen(outputs)
 
 
@@ -102,6 +109,7 @@ class _Followed:
         self._order: dict[int, None] = {}
         self._generators, self._draws = random_state(), False
         self._written: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.refused: Name | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -185,7 +193,8 @@ class _Followed:
             key = _storage(tensor)
             for place in self._places.get(key, ()):
                 if place.low < high and low < place.high and self._names[place.bit.bit_length() - 2][0]:
-                    raise WritesItselfError(self._names[place.bit.bit_length() - 2])
+                    self.refused = self._names[place.bit.bit_length() - 2]
+                    raise WritesItselfError(self.refused)
             # What the pass made itself is nobody's.
             if (key not in self._marks or key in self._unknown) and key not in self._written:
                 whole = _whole(tensor)

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 import agnostic_rand as ar
+from agnostic_rand.adapters import adapt, untouched
 
 X = np.random.default_rng(0).standard_normal((4, 8)).astype("float32")
 Y = np.arange(4) % 3
@@ -112,6 +114,40 @@ def test_an_interrupt_at_any_line_leaves_nothing_behind(isolation: str, explaine
         before = state(net)
         run(net, isolation, explainer, int(at))
         assert state(net) == before, f"line {at} of {total}"
+
+
+@pytest.mark.parametrize("rule", ["standard", "guided"])
+def test_an_interrupt_at_any_line_of_a_watch_leaves_no_mode_active(rule: str) -> None:
+    left, at = [], 0
+    while True:
+        at += 1
+        seen = 0
+
+        def trace(frame: FrameType, event: str, _argument: Any, at: int = at) -> Any:
+            nonlocal seen
+            if not frame.f_code.co_filename.endswith(("watch.py", "modes.py", "gradients.py", "tracing.py")):
+                return None
+            if event == "line":
+                seen += 1
+                if seen == at:
+                    raise KeyboardInterrupt
+            return trace
+
+        net, before = network(), sys.gettrace()
+        # As in a run, which puts back what calls of the adapter leave when they are interrupted.
+        with suppress(KeyboardInterrupt), untouched(adapt(net)):
+            sys.settrace(trace)
+            try:
+                adapt(net, example_inputs=X).gradient(torch.from_numpy(X), torch.from_numpy(Y), relu=rule)
+            finally:
+                sys.settrace(before)
+        left += [at] if _get_current_dispatch_mode_stack() else []
+        for mode in reversed(_get_current_dispatch_mode_stack()):
+            mode.__exit__(None, None, None)
+        if seen < at:
+            break
+    assert at > 300
+    assert left == []
 
 
 class Striking:
