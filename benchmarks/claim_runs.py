@@ -10,11 +10,11 @@ import numpy as np
 
 import agnostic_rand as ar
 import claim_nets as nets
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.explainers import resolve_explainer
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import MeasureLikes, resolve_measures
+from agnostic_rand.subject.subject import Subject
 
 IMAGES, DRAWS = 100, 5
 # Not 0, from which the nets were drawn before training: a draw would give back the weights they started from.

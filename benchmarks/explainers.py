@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import agnostic_rand as ar
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.explainers import IntegratedGradients, SmoothGrad, resolve_explainer
 from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.subject.subject import RunOptions, Subject
 from nets import resnet18
 
 TOGETHER = ("gradient", "saliency", "gradient_times_input", "guided_backprop", "gradcam", "guided_gradcam")

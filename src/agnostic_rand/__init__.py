@@ -14,8 +14,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from agnostic_rand import adapters, errors, explainers, similarity
     from agnostic_rand.adapters import BackendInfo, adapt, backends
-    from agnostic_rand.check import sanity_check
-    from agnostic_rand.check_result import CheckResult
     from agnostic_rand.checks import (
         ActivationScale,
         CosineConvergence,
@@ -30,17 +28,19 @@ if TYPE_CHECKING:
         ParameterNoise,
         RandomLogitMetric,
         Repeatability,
-        RunOptions,
         SmoothMPRT,
-        explain,
         sensitivity_ratio,
     )
-    from agnostic_rand.engine import Progress
+    from agnostic_rand.checks._training import TrainingOptions
     from agnostic_rand.errors import AgnosticRandError
-    from agnostic_rand.results import RandomizationResult
-    from agnostic_rand.sanity_report import SanityReport
+    from agnostic_rand.passes.explain import explain
+    from agnostic_rand.results.check_result import CheckResult
+    from agnostic_rand.results.randomization_result import RandomizationResult
+    from agnostic_rand.sanity.sanity_check import sanity_check
+    from agnostic_rand.sanity.sanity_report import SanityReport
     from agnostic_rand.similarity import Measure
-    from agnostic_rand.training import TrainingOptions
+    from agnostic_rand.subject.progress import Progress
+    from agnostic_rand.subject.subject import RunOptions
     from agnostic_rand.weights import (
         CascadingRandomization,
         FullRandomization,
@@ -61,10 +61,10 @@ if TYPE_CHECKING:
 _PLUGIN_HOMES = {"jax_model": "agnostic_rand_jax"}
 _SUBMODULES = ("adapters", "errors", "explainers", "similarity", "testing")
 _HOMES = {
-    "sanity_check": "check",
-    "TrainingOptions": "training",
-    "SanityReport": "sanity_report",
-    "CheckResult": "check_result",
+    "sanity_check": "sanity.sanity_check",
+    "TrainingOptions": "checks._training",
+    "SanityReport": "sanity.sanity_report",
+    "CheckResult": "results.check_result",
     "SmoothMPRT": "checks",
     "CosineConvergence": "checks",
     "MeasureGrid": "checks",
@@ -72,7 +72,7 @@ _HOMES = {
     "MultiplierSplit": "checks",
     "NoiseToChance": "checks",
     "sensitivity_ratio": "checks",
-    "RunOptions": "checks",
+    "RunOptions": "subject.subject",
     "Repeatability": "checks",
     "RandomLogitMetric": "checks",
     "ParameterNoise": "checks",
@@ -94,14 +94,14 @@ _HOMES = {
     "NativeInit": "weights",
     "Permute": "weights",
     "PoissonNoise": "weights",
-    "Progress": "engine",
+    "Progress": "subject.progress",
     "ProgressiveLayerRandomization": "weights",
-    "RandomizationResult": "results",
+    "RandomizationResult": "results.randomization_result",
     "Reinitialize": "weights",
     "Uniform": "weights",
     "adapt": "adapters",
     "backends": "adapters",
-    "explain": "checks",
+    "explain": "passes.explain",
 }
 
 __all__ = [

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
 from agnostic_rand.errors import ArgumentError
+from agnostic_rand.sanity.sanity_check import sanity_check
 from agnostic_rand.similarity import MEASURES
 from agnostic_rand.statistics import Floors
 

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
+from agnostic_rand.sanity.sanity_check import sanity_check
 from agnostic_rand.similarity import MEASURES, second_moment_mse, ssim
 from agnostic_rand.similarity.structural import SSIMOptions
 

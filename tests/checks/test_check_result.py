@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 import agnostic_rand as ar
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.naming import NamedExplainer, named_explainers
+from agnostic_rand.checks._naming import NamedExplainer, named_explainers
+from agnostic_rand.checks._training import TrainingOptions, train
 from agnostic_rand.errors import ArgumentError, UnknownNameError
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.statistics import estimate_mean
-from agnostic_rand.training import TrainingOptions, train
 from agnostic_rand.weights import Streams
 
 SCORES = np.random.default_rng(0).uniform(-1, 1, (2, 3, 5))

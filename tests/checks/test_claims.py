@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
-from agnostic_rand.checks.cascade import randomize_and_explain
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.checks.mprt import complexity_rise
-from agnostic_rand.checks.subject import Subject
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.sanity.sanity_check import sanity_check
 from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.subject.subject import Subject
 
 from .nets import Array, fitted, mlp
 

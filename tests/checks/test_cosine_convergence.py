@@ -12,7 +12,7 @@ from torch import nn
 
 import agnostic_rand as ar
 from agnostic_rand.checks import CosineConvergence
-from agnostic_rand.checks.cosines import gaussian_median_cosine
+from agnostic_rand.checks._cosines import gaussian_median_cosine
 from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
 
 from .conftest import Trained

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
 from agnostic_rand.checks import MeasureGrid, ModelDecay, MultiplierSplit, NoiseToChance
 from agnostic_rand.errors import CapabilityError, ModelError
+from agnostic_rand.sanity.sanity_check import sanity_check
 
 from .nets import Array
 

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import nn
 
 import agnostic_rand as ar
-from agnostic_rand.checks.patch_grid import PatchGrid
+from agnostic_rand.checks._patch_grid import PatchGrid
 from agnostic_rand.errors import InputError
 
 from .nets import Array

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
-from agnostic_rand.engine import Progress
 from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
-from agnostic_rand.sanity_report import SanityReport
+from agnostic_rand.sanity.sanity_check import sanity_check
+from agnostic_rand.sanity.sanity_report import SanityReport
+from agnostic_rand.subject.progress import Progress
 
 from .conftest import Trained
 from .nets import random_images

@@ -17,8 +17,8 @@ from scipy import stats
 from torch import nn
 
 import agnostic_rand as ar
-from agnostic_rand.check import sanity_check
 from agnostic_rand.errors import ArgumentError
+from agnostic_rand.sanity.sanity_check import sanity_check
 from agnostic_rand.similarity import MEASURES
 from agnostic_rand.statistics import (
     Contrasts,

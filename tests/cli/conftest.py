@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from agnostic_rand.cli import app
+from agnostic_rand.cli.app import app
 
 MODULE = """
 import time

@@ -10,7 +10,7 @@ import pytest
 
 import agnostic_rand as ar
 from agnostic_rand.adapters import BackendInfo
-from agnostic_rand.loading import load_model
+from agnostic_rand.cli.loading import load_model
 
 CHECK = ("check", "usermodels:make", "--data", "data.npz")
 

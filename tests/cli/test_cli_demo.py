@@ -11,10 +11,10 @@ import rich.style  # noqa: F401 - it draws from Python's generator when it is im
 import torch
 from scipy.stats import spearmanr
 
-from agnostic_rand import demo
+from agnostic_rand.cli import demo
 from agnostic_rand.errors import MissingExtraError
 from agnostic_rand.explainers import CONTROLS
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.weights import Streams
 
 

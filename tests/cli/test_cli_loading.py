@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agnostic_rand.cli.loading import load_data, load_explainers, load_model, load_object
 from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
-from agnostic_rand.loading import load_data, load_explainers, load_model, load_object
 
 
 def test_a_factory_is_called_and_a_ready_object_is_taken(folder):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(sys.executable).with_name("agnostic-rand")
-MODULE = (sys.executable, "-m", "agnostic_rand")
+MODULE = (sys.executable, "-m", "agnostic_rand.cli")
 
 
 def started(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def test_the_module_runs_and_lists_backends(folder):
 
 @pytest.mark.parametrize("package", ["typer", "rich"])
 def test_without_the_extra_the_install_command_is_told(package):
-    code = f"import sys; sys.modules[{package!r}] = None; from agnostic_rand.__main__ import main; main()"
+    code = f"import sys; sys.modules[{package!r}] = None; from agnostic_rand.cli.__main__ import main; main()"
     done = started(sys.executable, "-c", code)
     assert done.returncode == 2
     assert "pip install 'agnostic-rand[cli]'" in done.stderr
@@ -43,7 +43,7 @@ def test_without_the_extra_the_install_command_is_told(package):
 
 def test_a_package_that_is_broken_itself_keeps_its_error(folder):
     (folder / "typer.py").write_text("import a_package_that_is_not_installed")
-    done = started(sys.executable, "-c", "from agnostic_rand.__main__ import main; main()")
+    done = started(sys.executable, "-c", "from agnostic_rand.cli.__main__ import main; main()")
     assert done.returncode == 1
     assert "No module named 'a_package_that_is_not_installed'" in done.stderr
 
@@ -89,7 +89,7 @@ def test_ctrl_c_on_a_slow_model_ends_with_130_and_no_traceback(folder):
 
 def test_the_help_page_imports_no_framework():
     code = (
-        "import sys; from agnostic_rand.cli import app;"
+        "import sys; from agnostic_rand.cli.app import app;"
         "print([name for name in ('torch', 'matplotlib', 'pandas', 'scipy.stats') if name in sys.modules])"
     )
     assert started(sys.executable, "-c", code).stdout.strip() == "[]"

@@ -10,14 +10,14 @@ import numpy as np
 
 import agnostic_rand as ar
 from agnostic_rand.adapters import Layer, PlacedInputs
-from agnostic_rand.engine import CascadeRecord, CascadeSettings, run_cascade
 from agnostic_rand.explainers import (
     ExplanationContext,
     FunctionExplainer,
     Gradient,
 )
-from agnostic_rand.samples import Samples
+from agnostic_rand.passes.cascade import CascadeRecord, CascadeSettings, run_cascade
 from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.subject.samples import Samples
 from agnostic_rand.weights import (
     CascadingRandomization,
     ModelRandomizationStrategy,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.output_change import OutputChange
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.output_change import OutputChange
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.weights import Step
 
 from .fakes import Array

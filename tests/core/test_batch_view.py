@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agnostic_rand.adapters import ReluRule
-from agnostic_rand.batch_view import BatchView
+from agnostic_rand.adapters.batch_view import BatchView
 
 from .fakes import Array, FakeAdapter, Net, WatchingAdapter
 

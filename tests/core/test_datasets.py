@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import agnostic_rand as ar
-from agnostic_rand import datasets
 from agnostic_rand.errors import CapabilityError, InputError
-from agnostic_rand.samples import Samples, read_samples
-from agnostic_rand.targets import explained_outputs
+from agnostic_rand.subject import datasets
+from agnostic_rand.subject.samples import Samples, read_samples
+from agnostic_rand.subject.targets import explained_outputs
 
 from .fakes import Array, FakeAdapter, Net
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agnostic_rand.engine import Progress
 from agnostic_rand.explainers import (
     ConstantMap,
     Gradient,
@@ -21,6 +20,7 @@ from agnostic_rand.explainers import (
     Saliency,
     SmoothGrad,
 )
+from agnostic_rand.subject.progress import Progress
 from agnostic_rand.weights import (
     CascadingRandomization,
     IndependentRandomization,

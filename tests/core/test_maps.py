@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agnostic_rand.activation import ActivatedAdapter, with_activation
 from agnostic_rand.adapters import ModelAdapter
+from agnostic_rand.adapters.activation import ActivatedAdapter, with_activation
 from agnostic_rand.errors import ArgumentError, ExplanationError, ModelError
-from agnostic_rand.maps import channels_of, scoring_maps
-from agnostic_rand.samples import Samples
-from agnostic_rand.targets import best_class, frozen_targets, outputs_of
+from agnostic_rand.explainers.maps import channels_of, scoring_maps
+from agnostic_rand.subject.samples import Samples
+from agnostic_rand.subject.targets import best_class, frozen_targets, outputs_of
 
 from .fakes import Array, FakeAdapter, Net
 

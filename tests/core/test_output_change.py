@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agnostic_rand.output_change import OutputChange, OutputTally
+from agnostic_rand.results.output_change import OutputChange, OutputTally
 
 from .fakes import Array
 

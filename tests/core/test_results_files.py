@@ -14,7 +14,7 @@ import pytest
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 
 from .fakes import Array, Net
 from .stored import RNG, assert_equal, result

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agnostic_rand.errors import InputError
-from agnostic_rand.samples import Samples, read_samples
-from agnostic_rand.targets import check_labels
+from agnostic_rand.subject.samples import Samples, read_samples
+from agnostic_rand.subject.targets import check_labels
 
 from .fakes import Array, FakeAdapter, Net
 

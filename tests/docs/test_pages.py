@@ -19,7 +19,7 @@ from typer.main import get_command
 
 import agnostic_rand as ar
 from agnostic_rand.adapters import Registry
-from agnostic_rand.cli import app
+from agnostic_rand.cli.app import app
 from agnostic_rand.explainers.resolve import resolve_explainer
 from agnostic_rand.similarity import resolve_measures
 

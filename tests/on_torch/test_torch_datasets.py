@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import agnostic_rand as ar
-from agnostic_rand import datasets
 from agnostic_rand.errors import InputError
+from agnostic_rand.subject import datasets
 
 X = torch.randn(10, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(10) % 2

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from agnostic_rand.checks.subject import RunOptions, Subject
 from agnostic_rand.explainers import resolve_explainer
-from agnostic_rand.output_change import OutputChange
 from agnostic_rand.report.maps import MapStrip, randomize_and_record
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.output_change import OutputChange
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import CascadingRandomization, Step
 
 Make = Callable[..., RandomizationResult]

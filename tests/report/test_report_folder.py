@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from agnostic_rand.errors import ArgumentError, MissingExtraError
 from agnostic_rand.report.folder import prepare_folder, prepare_output, write_output
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 
 
 def test_a_folder_gets_figures_scores_and_each_result(real_run, tmp_path):

@@ -136,8 +136,8 @@ class Absent:
             raise ModuleNotFoundError(name=name)
 sys.meta_path.insert(0, Absent())
 import numpy as np
-from agnostic_rand.output_change import OutputChange
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.output_change import OutputChange
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.weights import Step
 change = OutputChange(np.zeros((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
 step = Step("fc", ("fc",), 5, 5)

@@ -3,7 +3,6 @@
 from agnostic_rand.checks.activation_scale import ActivationScale
 from agnostic_rand.checks.cosine_convergence import CosineConvergence
 from agnostic_rand.checks.data_randomization import DataRandomization
-from agnostic_rand.checks.explain import explain
 from agnostic_rand.checks.faithfulness import Faithfulness, FaithfulnessResult
 from agnostic_rand.checks.measure_grid import GridResult, MeasureGrid
 from agnostic_rand.checks.model_decay import ModelDecay, half_depth, sensitivity_ratio
@@ -14,7 +13,6 @@ from agnostic_rand.checks.noise_to_chance import NoiseToChance
 from agnostic_rand.checks.parameter_noise import ParameterNoise
 from agnostic_rand.checks.random_logit import RandomLogitMetric
 from agnostic_rand.checks.repeatability import Repeatability
-from agnostic_rand.checks.subject import RunOptions
 
 __all__ = [
     "ActivationScale",
@@ -32,9 +30,7 @@ __all__ = [
     "ParameterNoise",
     "RandomLogitMetric",
     "Repeatability",
-    "RunOptions",
     "SmoothMPRT",
-    "explain",
     "half_depth",
     "sensitivity_ratio",
 ]

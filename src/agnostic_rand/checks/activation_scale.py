@@ -11,12 +11,12 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter, SupportsLayerGradient, require
 from agnostic_rand.arguments import real_number, whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.inside import Place, channel_axis, places_of
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._inside import Place, channel_axis, places_of
 from agnostic_rand.errors import ArgumentError, ModelError
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import spearman
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import CascadingRandomization
 
 _DEFAULT_OPTIONS = RunOptions()

@@ -16,14 +16,14 @@ from agnostic_rand.adapters import (
     require,
 )
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.cosines import gaussian_median_cosine, median_cosines
-from agnostic_rand.checks.inside import channel_axis
-from agnostic_rand.checks.output_relevance import INPUT, RULES, combined, started
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cosines import gaussian_median_cosine, median_cosines
+from agnostic_rand.checks._inside import channel_axis
+from agnostic_rand.checks._output_relevance import INPUT, RULES, combined, started
 from agnostic_rand.errors import ArgumentError, InputError, unknown_name
 from agnostic_rand.explainers import Explainer, ExplainerLike
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()

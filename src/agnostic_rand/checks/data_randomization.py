@@ -9,17 +9,17 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import real_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.fitting import described_measures, fitting_measures
-from agnostic_rand.checks.pairs import compared_models
-from agnostic_rand.checks.retraining import Fit, Retrained, accuracy_of, fresh_copy, retrained
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._fitting import described_measures, fitting_measures
+from agnostic_rand.checks._pairs import compared_models
+from agnostic_rand.checks._retraining import Fit, Retrained, accuracy_of, fresh_copy, retrained
+from agnostic_rand.checks._training import TrainingOptions
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import ExplainerLike, bound_model
-from agnostic_rand.samples import ArrayLike, Samples, read_samples
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import MeasureLike
-from agnostic_rand.targets import check_labels
-from agnostic_rand.training import TrainingOptions
+from agnostic_rand.subject.samples import ArrayLike, Samples, read_samples
+from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.targets import check_labels
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()

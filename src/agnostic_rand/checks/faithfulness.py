@@ -10,16 +10,16 @@ import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.patch_grid import PatchGrid
-from agnostic_rand.checks.probabilities import with_probabilities
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._patch_grid import PatchGrid
+from agnostic_rand.checks._probabilities import with_probabilities
 from agnostic_rand.explainers import Explainer, ExplainerLike
 from agnostic_rand.explainers.folding import chosen_outputs, folded
-from agnostic_rand.explaining import ExplainedBatch, explained_batches
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.passes.explained_batches import ExplainedBatch, explained_batches
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import MapForm
 from agnostic_rand.statistics import MeanEstimate, estimate_mean
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import Purpose
 
 FAITHFULNESS_STEPS = 30

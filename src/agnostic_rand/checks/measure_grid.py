@@ -11,16 +11,16 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.arguments import several, whole_number
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.fitting import fitting_measures
-from agnostic_rand.checks.naming import named_explainers
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
+from agnostic_rand.checks._fitting import fitting_measures
+from agnostic_rand.checks._naming import named_explainers
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.samples import ArrayLike
 from agnostic_rand.similarity import Measure, MeasureLike, resolve_measures
 from agnostic_rand.similarity.preprocess import Normalization
 from agnostic_rand.statistics import rank_resilience
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import CascadingRandomization
 from agnostic_rand.weights.grouping import Grouping
 

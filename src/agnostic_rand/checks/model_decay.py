@@ -9,12 +9,12 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.output_change import OutputTally
-from agnostic_rand.results import RandomizationResult
-from agnostic_rand.samples import ArrayLike
-from agnostic_rand.targets import output_batches
+from agnostic_rand.results.check_result import CheckResult
+from agnostic_rand.results.output_change import OutputTally
+from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.targets import output_batches
 from agnostic_rand.weights import CascadingRandomization, ModelRandomizationStrategy, StrategyLike, resolve_strategy
 
 _DEFAULT_OPTIONS = RunOptions()

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from agnostic_rand.activation import Activation
 from agnostic_rand.adapters import Forward
+from agnostic_rand.adapters.activation import Activation
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import RunOptions, Subject
-from agnostic_rand.engine import ProgressCallback
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.errors import UndefinedScoreWarning
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results import RandomizationResult
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import MeasureLikes, resolve_measures
+from agnostic_rand.subject.progress import ProgressCallback
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import ProgressiveLayerRandomization, StrategyLike, resolve_strategy
 
 

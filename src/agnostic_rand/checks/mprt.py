@@ -11,13 +11,13 @@ from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import real_number, several, whole_number
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.explainers import ExplainerLike, SmoothGrad
-from agnostic_rand.results import RandomizationResult
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import MapForm, Measure, resolve_measures
 from agnostic_rand.similarity.rows import on_host
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import (
     CascadingRandomization,
     FullRandomization,

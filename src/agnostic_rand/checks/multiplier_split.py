@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.fitting import fitting_measures
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
+from agnostic_rand.checks._fitting import fitting_measures
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import (
     ExpectedGradients,
@@ -21,8 +19,10 @@ from agnostic_rand.explainers import (
     GradientTimesInput,
     IntegratedGradients,
 )
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import MeasureLike
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import CascadingRandomization, StrategyLike, resolve_strategy
 
 _DEFAULT_OPTIONS = RunOptions()

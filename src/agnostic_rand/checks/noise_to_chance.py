@@ -9,14 +9,14 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.chance_path import NOISES, ChancePath
-from agnostic_rand.checks.fitting import described_measures, fitting_measures
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._chance_path import NOISES, ChancePath
+from agnostic_rand.checks._fitting import described_measures, fitting_measures
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import MeasureLike, spearman
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 
 _DEFAULT_OPTIONS = RunOptions()
 

@@ -11,14 +11,14 @@ from scipy import special
 
 from agnostic_rand.adapters import HostArray, Parameter
 from agnostic_rand.arguments import real_number, several, whole_number
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results import RandomizationResult
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import (
     CascadingRandomization,
     GaussianNoise,

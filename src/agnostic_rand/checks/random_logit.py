@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.fitting import described_measures, fitting_measures
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._fitting import described_measures, fitting_measures
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import Explainer, ExplainerLike
-from agnostic_rand.explaining import explain_batch, explained_batches
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.passes.explained_batches import explain_batch, explained_batches
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import Measure, Pairwise
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 from agnostic_rand.weights import Purpose
 
 _DEFAULT_OPTIONS = RunOptions()

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.adapters import adapt, untouched
-from agnostic_rand.check_result import CheckResult
-from agnostic_rand.checks.fitting import described_measures, fitting_measures
-from agnostic_rand.checks.pairs import compared_models
-from agnostic_rand.checks.subject import RunOptions, Subject
+from agnostic_rand.checks._fitting import described_measures, fitting_measures
+from agnostic_rand.checks._pairs import compared_models
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.samples import ArrayLike
+from agnostic_rand.results.check_result import CheckResult
 from agnostic_rand.similarity import Measure, Pairwise
+from agnostic_rand.subject.samples import ArrayLike
+from agnostic_rand.subject.subject import RunOptions, Subject
 
 _DEFAULT_OPTIONS = RunOptions()
 

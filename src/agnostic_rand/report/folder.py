@@ -17,7 +17,7 @@ from agnostic_rand.report.maps import MapStrip
 from agnostic_rand.report.plots import curves_figure
 from agnostic_rand.report.strips import strip_figure
 from agnostic_rand.report.text import percent
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
-from agnostic_rand.checks.cascade import randomize_and_explain
-from agnostic_rand.checks.subject import Subject
+from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.explainers import Explainer, ExplanationContext
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 from agnostic_rand.similarity import MapForm, Measure
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import ModelRandomizationStrategy, Step
 
 MOST_STEPS = 8

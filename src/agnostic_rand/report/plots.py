@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from agnostic_rand.results import RandomizationResult
+    from agnostic_rand.results.randomization_result import RandomizationResult
 
 _MOST_TICKS = 16
 _LABEL_POINTS = 9.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 
-from agnostic_rand.sanity_report import NECESSARY, ExplainerReport, SanityReport
+from agnostic_rand.sanity.sanity_report import NECESSARY, ExplainerReport, SanityReport
 
 _WIDTH = 80
 _HEADINGS = f"{'explainer':20}{'verdict':13}{'score [95 %]':22}{'floor':>5}{'rel.':>6} {'output'}"

@@ -13,7 +13,7 @@ from agnostic_rand.adapters import BackendInfo
 from agnostic_rand.explainers import CONTROLS
 from agnostic_rand.report.maps import evenly
 from agnostic_rand.report.text import WIDTH, defined_mean, number, percent, shortened
-from agnostic_rand.results import RandomizationResult
+from agnostic_rand.results.randomization_result import RandomizationResult
 
 _LONGEST_NAME = 24
 _LONGEST_STEP = 9

@@ -14,7 +14,7 @@ from agnostic_rand.adapters import HostArray
 from agnostic_rand.weights import ModelRandomizationStrategy
 
 if TYPE_CHECKING:
-    from agnostic_rand.results import RandomizationResult
+    from agnostic_rand.results.randomization_result import RandomizationResult
 
 WIDTH = 80
 """The columns that every table fits in."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from agnostic_rand.adapters import ModelAdapter, innermost
+from agnostic_rand.adapters.random_state import preserved_random_state
 from agnostic_rand.explainers.context import ExplanationContext
-from agnostic_rand.random_state import preserved_random_state
 from agnostic_rand.weights.streams import Purpose
 
 _FOREIGN = 2
