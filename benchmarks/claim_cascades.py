@@ -13,7 +13,7 @@ import agnostic_rand as ar
 import claim_nets as nets
 from claim_lenet import digits_lenet
 from claim_measures import Row
-from claim_runs import DRAWS, OPTIONS, SHORT, SIGNED, SPEARMAN, TIMES_INPUT, Results, digits, methods, randomized
+from claim_runs import DRAWS, SEED, SHORT, SIGNED, SPEARMAN, TIMES_INPUT, Results, digits, methods, randomized
 
 # The library's defaults, then what the code of the paper does.
 PROTOCOLS = ("default", "paper")
@@ -160,15 +160,16 @@ def claim_10() -> list[Row]:
 
 def noise_rows(net: Any, x: Any, y: Any, noise: Any) -> list[Row]:
     levels, label = (0.1, 0.2, 0.3), "absolute" if noise == "gaussian" else "relative"
-    check = ar.ParameterNoise(net, x, y, noise, levels, draws=DRAWS, measures=("spearman",), options=OPTIONS)
+    check = ar.ParameterNoise(noise, levels, draws=DRAWS, measures="spearman")
     names = ("gradient", "integrated_gradients", "gradient_times_input", "guided_backprop")
-    curves = {one.name: check.run(one).mean("spearman") for one in methods(*names)}
+    found = check.run(ar.Subject(net, x, y, seed=SEED), methods(*names))
+    curves = dict(zip(found.explainers, found.mean("spearman"), strict=True))
     order = [stats.kendalltau(levels, c[:, k]).statistic for c in curves.values() for k in range(c.shape[1])]
     others = np.max([curve for name, curve in curves.items() if name != "guided_backprop"], axis=0)
     lowest = np.min(list(curves.values()), axis=0)
-    found = [
+    rows = [
         Row(f"{label} noise: Kendall tau of means, most", max(order), at_most=-1),
         Row(f"{label} noise: GBP - best other, least", (curves["guided_backprop"] - others).min(), at_least=0),
         Row(f"{label} noise: IG - lowest, most", (curves["integrated_gradients"] - lowest).max(), at_most=0.05),
     ]
-    return found if noise == "gaussian" else [row.as_reason() for row in found]
+    return rows if noise == "gaussian" else [row.as_reason() for row in rows]

@@ -12,14 +12,14 @@ from captum.attr import DeepLift
 import agnostic_rand as ar
 import claim_nets as nets
 from claim_measures import Row, cosines_by_depth
-from claim_runs import HAS_LRP, IMAGES, OPTIONS, SEED, median, methods
+from claim_runs import HAS_LRP, IMAGES, SEED, median, methods
 
 
 def claim_9() -> list[Row]:
     """Converging methods do not see the class."""
     trained = nets.the_cifar_net()
     net, images = trained.net, nets.cifar()
-    logit = ar.RandomLogitMetric(net, images.test_x, images.test_y, options=OPTIONS)
+    logit = ar.RandomLogitMetric(net, images.test_x, images.test_y, seed=SEED)
     names = ("gradient", "guided_backprop", "deconvnet", "lrp_alpha1_beta0", "lrp_zplus", "lrp_epsilon")
     likeness = {one.name: median(logit.run(one).scores["ssim_sign_invariant"]) for one in methods(*names)}
     likeness["deeplift"] = median(logit.run(DeepLift(net)).scores["ssim_sign_invariant"])
@@ -41,7 +41,7 @@ def deeper() -> list[Row]:
     from resnet20 import load_images, load_resnet20
 
     folder = nets.data_folder()
-    logit = ar.RandomLogitMetric(load_resnet20(folder), *load_images(folder, IMAGES), options=OPTIONS)
+    logit = ar.RandomLogitMetric(load_resnet20(folder), *load_images(folder, IMAGES), seed=SEED)
     found = {name: logit.run(name) for name in ("gradient", "guided_backprop", "deconvnet")}
     return [
         Row(f"random logit, ResNet-20, {name}", median(one.scores["ssim_sign_invariant"]), reason=True)
@@ -85,7 +85,7 @@ def convergence(net: Any, x: Any) -> list[Row]:
     from zennit.rules import AlphaBeta, Epsilon
 
     rules = {"gradient": None, "LRP-z": Epsilon(1e-6), "LRP-a1b0": AlphaBeta(1, 0)}
-    check = ar.CosineConvergence(net, x, options=OPTIONS)
+    subject = ar.Subject(net, x, seed=SEED)
     starts = [i for i, module in enumerate(net) if isinstance(module, LINEAR)][1:]
     rows = []
     for name, rule in rules.items():
@@ -110,6 +110,6 @@ def convergence(net: Any, x: Any) -> list[Row]:
         rows += [Row(f"CSC {place}, deconvnet, {label}", v, reason=True) for place, v in depths.items()]
     names = {"gradient": "gradient", "LRP-z": "lrp_epsilon", "LRP-a1b0": "lrp_alpha1_beta0"}
     for name, known in names.items():
-        score = median(check.run(known).scores["cosine"])
+        score = median(ar.CosineConvergence().run(subject, known).scores["cosine"])
         rows.append(Row(f"CosineConvergence of the library, {name}", score, reason=True))
     return rows

@@ -10,16 +10,13 @@ import numpy as np
 
 import agnostic_rand as ar
 import claim_nets as nets
-from agnostic_rand.checks._cascade import randomize_and_explain
 from agnostic_rand.explainers import resolve_explainer
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import MeasureLikes, resolve_measures
-from agnostic_rand.subject.subject import Subject
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.similarity import MeasureLikes
 
 IMAGES, DRAWS = 100, 5
 # Not 0, from which the nets were drawn before training: a draw would give back the weights they started from.
 SEED = 1
-OPTIONS = ar.RunOptions(seed=SEED)
 SMOOTH = ar.explainers.SmoothGrad(samples=20, noise=0.1)
 PATH = ar.explainers.IntegratedGradients(steps=10)
 SHAP = ar.explainers.ExpectedGradients(samples=20)
@@ -31,7 +28,7 @@ SHORT = {"integrated_gradients": "IG", "gradient_times_input": "GxI"}
 SPEARMAN = ("spearman", "spearman_abs", "spearman_abs_nonzero")
 HAS_LRP = all(importlib.util.find_spec(name) for name in ("zennit", "torchvision"))
 
-Results = Mapping[str, RandomizationResult]
+Results = Mapping[str, Scores]
 
 
 def methods(*names: str) -> list[Any]:
@@ -43,10 +40,8 @@ def methods(*names: str) -> list[Any]:
 def randomized(
     net: Any, x: Any, y: Any, names: tuple[str, ...], strategy: Any, measures: MeasureLikes, draws: int = DRAWS
 ) -> Results:
-    subject = Subject.open(net, x, y, OPTIONS)
-    chosen = resolve_measures(measures)
-    results = randomize_and_explain(subject, methods(*names), strategy, draws=draws, measures=chosen)
-    return {result.explainer: result for result in results}
+    found = ar.ModelRandomization(strategy, draws, measures).run(ar.Subject(net, x, y, seed=SEED), methods(*names))
+    return {name: found[name] for name in found.explainers}
 
 
 def digits(count: int = IMAGES) -> tuple[Any, Any]:

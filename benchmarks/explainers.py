@@ -18,10 +18,7 @@ import numpy as np
 import torch
 
 import agnostic_rand as ar
-from agnostic_rand.checks._cascade import randomize_and_explain
-from agnostic_rand.explainers import IntegratedGradients, SmoothGrad, resolve_explainer
-from agnostic_rand.similarity import resolve_measures
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.explainers import IntegratedGradients, SmoothGrad
 from nets import resnet18
 
 TOGETHER = ("gradient", "saliency", "gradient_times_input", "guided_backprop", "gradcam", "guided_gradcam")
@@ -45,13 +42,11 @@ def sharing(rounds: int) -> float:
     """Six explainers in one cascade, over the sum of their own cascades."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((32, 3, 64, 64)).astype(np.float32), rng.integers(0, 10, 32)
-    model, measures = resnet18(), resolve_measures("spearman")
+    model = resnet18()
+    check = ar.ModelRandomization(ar.CascadingRandomization(groups=3), measures="spearman")
 
     def cascades(names: tuple[str, ...]) -> object:
-        subject = Subject.open(model, x, y, RunOptions(batch_size=32, seed=0))
-        explainers = [resolve_explainer(name) for name in names]
-        strategy = ar.CascadingRandomization(groups=3)
-        return randomize_and_explain(subject, explainers, strategy, draws=1, measures=measures)
+        return check.run(ar.Subject(model, x, y, batch_size=32, seed=0), names)
 
     return ratio(lambda: cascades(TOGETHER), lambda: [cascades((name,)) for name in TOGETHER], rounds)
 

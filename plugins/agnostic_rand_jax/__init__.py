@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from agnostic_rand.adapters import Claim, ModelAdapter, OpenRequest, hookimpl
@@ -19,6 +20,15 @@ from agnostic_rand_jax.pair import JaxModel, jax_model
 __all__ = ["JaxModel", "agnostic_rand_claim", "jax_model"]
 
 REQUIRES = ("jax",)
+
+# By the kind of model, the module and the function in it that opens one.
+_OPENERS = {
+    "bare": ("bare_adapter", "BareAdapter"),
+    "equinox": ("equinox_adapter", "EquinoxAdapter"),
+    "linen": ("linen_adapter", "LinenAdapter"),
+    "linen form": ("linen_forms", "open_form"),
+    "nnx": ("nnx_adapter", "NnxAdapter"),
+}
 
 
 @hookimpl
@@ -29,42 +39,48 @@ def agnostic_rand_claim(model: Any) -> Claim | None:
     found = _recognized(model)
     if found is None:
         return None
-    model_type, opened = found
-    return Claim(backend="jax", model_type=model_type, open=partial(opened, model), api_version=1)
+    model_type, kind = found
+    return Claim(backend="jax", model_type=model_type, open=partial(_open, kind, model), api_version=1)
 
 
-def _recognized(model: Any) -> tuple[type, Any] | None:
+def _open(kind: str, model: Any, request: OpenRequest) -> ModelAdapter:
+    module, name = _OPENERS[kind]
+    adapter: ModelAdapter = getattr(import_module(f"agnostic_rand_jax.{module}"), name)(model, request)
+    return adapter
+
+
+def _recognized(model: Any) -> tuple[type, str] | None:
     nnx, equinox = sys.modules.get("flax.nnx"), sys.modules.get("equinox")
     if isinstance(model, JaxModel):
-        return JaxModel, _open_bare
+        return JaxModel, "bare"
     if isinstance(model, tuple):
         return _recognized_pair(model)
     if (form := _linen_form(model)) is not None:
-        return form, _open_form
+        return form, "linen form"
     if nnx is not None and isinstance(model, nnx.Module):
-        return nnx.Module, _open_nnx
+        return nnx.Module, "nnx"
     if equinox is not None and isinstance(model, equinox.Module):
-        return equinox.Module, _open_equinox
+        return equinox.Module, "equinox"
     return None
 
 
-def _recognized_pair(pair: tuple[Any, ...]) -> tuple[type, Any] | None:
+def _recognized_pair(pair: tuple[Any, ...]) -> tuple[type, str] | None:
     if len(pair) != 2:
         return None
     linen, equinox = sys.modules.get("flax.linen"), sys.modules.get("equinox")
     if linen is not None and isinstance(pair[0], linen.Module):
-        return (tuple, _open_linen) if isinstance(pair[1], Mapping) else None
+        return (tuple, "linen") if isinstance(pair[1], Mapping) else None
     if (
         linen is not None
         and _is_bound_apply(pair[0], linen)
         and isinstance(pair[1], Mapping)
         and "params" in pair[1]
     ):
-        return tuple, _open_linen
+        return tuple, "linen"
     if equinox is not None and isinstance(pair[1], equinox.nn.State):
-        return (tuple, _open_equinox) if isinstance(pair[0], equinox.Module) else None
+        return (tuple, "equinox") if isinstance(pair[0], equinox.Module) else None
     if callable(pair[0]) and not callable(pair[1]) and _has_arrays(pair[1]):
-        return tuple, _open_bare
+        return tuple, "bare"
     return None
 
 
@@ -89,33 +105,3 @@ def _has_arrays(tree: Any) -> bool:
     import numpy as np
 
     return any(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(tree))
-
-
-def _open_nnx(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_jax.nnx_adapter import NnxAdapter
-
-    return NnxAdapter(model, request)
-
-
-def _open_linen(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_jax.linen_adapter import LinenAdapter
-
-    return LinenAdapter(model, request)
-
-
-def _open_form(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_jax.linen_forms import open_form
-
-    return open_form(model, request)
-
-
-def _open_equinox(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_jax.equinox_adapter import EquinoxAdapter
-
-    return EquinoxAdapter(model, request)
-
-
-def _open_bare(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_jax.bare_adapter import BareAdapter
-
-    return BareAdapter(model, request)

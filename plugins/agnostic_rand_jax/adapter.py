@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+import itertools
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self
@@ -13,31 +14,31 @@ import jax.numpy as jnp
 
 from agnostic_rand.adapters import (
     Array,
+    Entry,
     HostArray,
-    Layer,
+    ListedAdapter,
     ModelAdapter,
-    OrderSource,
     Reads,
     ReluRule,
-    SideInputs,
     TrainingStep,
     by_first_use,
+    inventory_of,
+    refuse_integers,
 )
-from agnostic_rand.errors import InputError, WeightsError, unknown_name
 from agnostic_rand_jax.arrays import host_copy, on_host, placed, replacing
 from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values
-from agnostic_rand_jax.inventory import Leaf, layers_of, with_distinct_parameters
+from agnostic_rand_jax.inventory import with_distinct_parameters
 from agnostic_rand_jax.spectral import SpectralLink, following
 from agnostic_rand_jax.tracing import Trace
-from agnostic_rand_jax.training import TrainingFunction, adam_update, trainer
+from agnostic_rand_jax.training import Batch, TrainingFunction, adam, adam_update, key_of
 
 
-class JaxAdapter(ABC):
+class JaxAdapter(ListedAdapter[str]):
     """A model seen as a pure function of named arrays.
 
     Args:
-        leaves: Its parameters and statistics, in the order of declaration.
+        entries: Its parameters and statistics, held by their keys, in the order of declaration.
         outputs: `outputs(values, inputs)`, in evaluation mode. It must not refer to the arrays.
         trace: What a call of `outputs` on an example showed, or `None`.
     """
@@ -45,24 +46,20 @@ class JaxAdapter(ABC):
     framework = "jax"
     channel_axis = -1
 
-    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, trace: Trace | None) -> None:
-        leaves = with_distinct_parameters(leaves)
-        self._leaves = {leaf.key: leaf for leaf in leaves}
-        self._keys: dict[str, dict[str, str]] = {}
-        for leaf in leaves:
-            self._keys.setdefault(leaf.layer, {})[leaf.parameter.name] = leaf.key
-        self._layers = layers_of(leaves)
+    def __init__(self, entries: Sequence[Entry[str]], outputs: Outputs, trace: Trace | None) -> None:
+        entries = with_distinct_parameters(entries)
+        inventory = inventory_of(entries)
+        self._layers, self._held, self._owners = inventory.layers, inventory.held, inventory.owners
+        self._learned = [entry.held for entry in entries if not entry.statistic]
         self._compiled = Compiled(outputs)
-        self.side_inputs: SideInputs | None = None
         self._spectral: tuple[SpectralLink, ...] = ()
-        self.order_source: OrderSource = "declared"
-        self.other_arrays: tuple[str, ...] = ()
         # Adapters of copies have another one; those beside other inputs have the same.
         self._weights = object()
         if trace is not None:
-            order = (self._leaves[key].layer for key in trace.order)
+            layer_of = {entry.held: entry.layer for entry in entries}
+            order = (layer_of[key] for key in trace.order)
             used = trace.used
-            self._layers = by_first_use(self._layers, order, lambda layer, name: self._keys[layer][name] in used)
+            self._layers = by_first_use(self._layers, order, lambda layer, name: self._held[layer][name] in used)
             self.order_source, self.other_arrays = "traced", trace.others
 
     @property
@@ -95,42 +92,18 @@ class JaxAdapter(ABC):
         parameters = {(layer.name, p.name) for layer in self._layers for p in (*layer.used, *layer.statistics)}
         return Reads(frozenset(parameters))
 
-    def beside(self, inputs: SideInputs) -> Self:
-        """The same model as a function of one of its inputs; compiled functions are shared."""
-        twin = copy.copy(self)
-        twin.side_inputs = inputs
-        return twin
-
     @property
     def xp(self) -> ModuleType:
         """`jax.numpy`."""
         return jnp
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, in the order of the traced call where there was one."""
-        return self._layers
-
-    def read(self, layer: str) -> dict[str, HostArray]:
-        """Host copies; bfloat16 comes as float32."""
+    def _copies(self, held: Mapping[str, str]) -> dict[str, HostArray]:
         values = self.values()
-        return {name: host_copy(values[key]) for name, key in self._held(layer).items()}
+        return {name: host_copy(values[key]) for name, key in held.items()}
 
-    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
-        """Replace the arrays, on their devices and in their types."""
-        held, current = self._held(layer), self.values()
-        changes = {}
-        for name, value in values.items():
-            if name not in held:
-                raise unknown_name(f"parameter of layer {layer!r}", name, held)
-            old = current[held[name]]
-            if tuple(value.shape) != tuple(old.shape):
-                raise WeightsError(
-                    f"{layer}.{name}",
-                    expected=f"values of shape {tuple(old.shape)}",
-                    received=f"shape {tuple(value.shape)}",
-                    fix="Write an array shaped like the parameter.",
-                )
-            changes[held[name]] = replacing(old, value)
+    def _assign(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        held, current = self._held[layer], self.values()
+        changes = {held[name]: replacing(current[held[name]], value) for name, value in values.items()}
         self.store(changes | following(self._spectral, current, changes))
 
     def asarray(self, x: Array) -> jax.Array:
@@ -141,41 +114,35 @@ class JaxAdapter(ABC):
         """The values on the host; half precision becomes float32."""
         return on_host(x)
 
-    def to_native(self, x: Array) -> Array:
-        """The array itself."""
-        return x
-
     def predict(self, inputs: Array) -> jax.Array:
         """The outputs in evaluation mode, `(n, classes)`."""
         return self._compiled.predict(self._given(inputs), inputs)
-
-    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> jax.Array:
-        """The gradient of the targets' outputs, shaped like the inputs."""
-        return self.output_and_gradient(inputs, targets, relu=relu)[1]
 
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[jax.Array, jax.Array]:
         """The outputs and the gradient, from one forward pass."""
-        if not jnp.issubdtype(inputs.dtype, jnp.floating):
-            raise InputError(
-                "inputs",
-                expected="floating-point inputs, which have a gradient",
-                received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
-                "the name of their embedding.",
-            )
+        refuse_integers(inputs.dtype, floating=jnp.issubdtype(inputs.dtype, jnp.floating))
         return self._compiled.output_and_gradient(self._given(inputs), inputs, targets, relu)
-
-    def relu_rules(self) -> tuple[ReluRule, ...]:
-        """All rules; a model whose ReLUs cannot be reached is refused when it is traced."""
-        return ("standard", "guided", "deconv")
 
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         """Adam on the cross entropy of the adapter's own model."""
         update = self._compiled.function("train", lambda: adam_update(self._training()))
-        learned = [key for key, leaf in self._leaves.items() if not leaf.statistic]
-        return trainer(self, update, learned, learning_rate=learning_rate, seed=seed)
+        root, numbers = key_of(seed), itertools.count(1)
+        state: Any = None
+
+        def step(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
+            nonlocal state
+            values = self.values()
+            moving = {k: values[k] for k in self._learned if jnp.issubdtype(values[k].dtype, jnp.floating)}
+            rest = {key: value for key, value in values.items() if key not in moving}
+            state = adam().init(moving) if state is None else state
+            batch = Batch(self.asarray(inputs), self.asarray(labels), jax.random.fold_in(root, next(numbers)))
+            moved, statistics, state, loss, correct = update(moving, rest, state, batch, jnp.float32(learning_rate))
+            self.store(moved | statistics)
+            return float(loss), int(correct)
+
+        return step
 
     @abstractmethod
     def _training(self) -> TrainingFunction:
@@ -184,25 +151,6 @@ class JaxAdapter(ABC):
     def _given(self, inputs: Array) -> Values:
         """The current arrays, and what stands beside these inputs."""
         return with_side_inputs(self.values(), self.side_inputs, inputs.shape[0])
-
-    def _by_layer(self, found: Values, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
-        """Estimated statistics as the core asks for them."""
-        estimates = {}
-        for layer in self._layers:
-            keys = {statistic.name: self._keys[layer.name][statistic.name] for statistic in layer.statistics}
-            known = {name: host_copy(found[key]) for name, key in keys.items() if key in found}
-            if layer.name in layers and known:
-                estimates[layer.name] = known
-        return estimates
-
-    def _refuse_unknown(self, layers: Sequence[str]) -> None:
-        for name in layers:
-            self._held(name)
-
-    def _held(self, layer: str) -> dict[str, str]:
-        if layer not in self._keys:
-            raise unknown_name("layer", layer, self._keys)
-        return self._keys[layer]
 
 
 class ImmutableAdapter(JaxAdapter):
@@ -213,8 +161,10 @@ class ImmutableAdapter(JaxAdapter):
     is under `isolation="in_place"` too. A copy may share arrays, which nobody can write to.
     """
 
-    def __init__(self, leaves: Sequence[Leaf], outputs: Outputs, trace: Trace | None, model: Any, values: Values):
-        super().__init__(leaves, outputs, trace)
+    def __init__(
+        self, entries: Sequence[Entry[str]], outputs: Outputs, trace: Trace | None, model: Any, values: Values
+    ):
+        super().__init__(entries, outputs, trace)
         self._model: Any | None = model
         self._current = values
 

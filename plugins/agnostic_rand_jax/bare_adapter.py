@@ -10,14 +10,24 @@ from typing import Any
 
 import jax
 
-from agnostic_rand.adapters import Array, Forward, HostArray, OpenRequest
+from agnostic_rand.adapters import (
+    UNKNOWN,
+    Array,
+    DistinctNames,
+    Entry,
+    Forward,
+    HostArray,
+    Meaning,
+    OpenRequest,
+    called,
+)
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter
 from agnostic_rand_jax.arrays import host_copy, is_inexact, is_parameter_like
-from agnostic_rand_jax.calling import all_inputs, called
+from agnostic_rand_jax.calling import all_inputs
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.deduction import deduced
-from agnostic_rand_jax.inventory import UNKNOWN, DistinctNames, Leaf, Meaning, Path, declared_rank, described
+from agnostic_rand_jax.inventory import Path, declared_rank, described
 from agnostic_rand_jax.pair import JaxModel
 from agnostic_rand_jax.tracing import traced
 from agnostic_rand_jax.training import TrainingFunction, key_of
@@ -72,19 +82,19 @@ class BareAdapter(ImmutableAdapter):
         # JAX flattens a dictionary by its sorted names.
         shown, beside = ({}, {}) if trace is None else deduced(trace.jaxpr, sorted(values))
         names = DistinctNames()
-        leaves = [self._leaf(key, values[key], names, source.roles, shown, beside) for key in declared]
+        entries = [self._entry(key, values[key], names, source.roles, shown, beside) for key in declared]
         self._shell = shell
-        super().__init__(leaves, self._outputs, trace, model, values)
+        super().__init__(entries, self._outputs, trace, model, values)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """The layer's part of `init(key)`; nothing for a model without `init`."""
-        held = self._held(layer)
+        held = self._of(layer)
         if self._init is None:
             return {}
         fresh = self._tree.values(self._init(key_of(seed)))
         return {name: host_copy(fresh[key]) for name, key in held.items()}
 
-    def _leaf(
+    def _entry(
         self,
         key: str,
         array: jax.Array,
@@ -92,7 +102,7 @@ class BareAdapter(ImmutableAdapter):
         roles: Mapping[str, Meaning],
         shown: Mapping[str, Meaning],
         beside: Mapping[str, str],
-    ) -> Leaf:
+    ) -> Entry[str]:
         path = self._tree.paths[key]
         name = _joined(path) or "params"
         meaning = next((given for glob, given in roles.items() if fnmatchcase(name, glob)), shown.get(key, UNKNOWN))
@@ -103,8 +113,9 @@ class BareAdapter(ImmutableAdapter):
         home = self._tree.paths[beside.get(key, key)] if statistic else path
         if len(home) < 2:
             layer = names.of(("array", home), _joined(home) or "params")
-            return Leaf(key, layer, "array", parameter, statistic, aliases)
-        return Leaf(key, names.of(home[:-1], _joined(home[:-1])), "params", parameter, statistic, aliases)
+            return Entry(layer, "array", parameter, key, None, statistic, aliases)
+        layer = names.of(home[:-1], _joined(home[:-1]))
+        return Entry(layer, "params", parameter, key, None, statistic, aliases)
 
     def _built(self, values: Values) -> Any:
         return _model(self._shell, self._tree.filled(values))

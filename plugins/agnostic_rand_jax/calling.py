@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from agnostic_rand.adapters import Array, SideInputs, joined, repeated
@@ -26,10 +26,3 @@ def all_inputs(values: Mapping[str, Any], explained: Array) -> Any:
     """What the model takes: the explained input alone, or all of several."""
     side = side_inputs(values)
     return explained if side is None else joined(side, explained)
-
-
-def called(function: Callable[..., Any], inputs: Any, *others: Any, **named: Any) -> Any:
-    """What the function returns: several inputs are passed by position, others after them, or by name."""
-    if isinstance(inputs, dict):
-        return function(*others, **inputs, **named)
-    return function(*(inputs if isinstance(inputs, tuple) else (inputs,)), *others, **named)

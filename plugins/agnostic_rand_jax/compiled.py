@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, ReluRule, mapped
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import Array, BatchSizes, ReluRule, mapped, no_outputs
 from agnostic_rand_jax.arrays import full_precision
 from agnostic_rand_jax.calling import side_inputs, with_side_inputs
 from agnostic_rand_jax.relu import with_rule
@@ -29,12 +30,16 @@ class Compiled:
 
     Args:
         outputs: The model.
+
+    Attributes:
+        traces: By name, how often each function was traced, which goes before a compilation.
     """
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
         self._functions: dict[Hashable, Any] = {}
-        self._largest: dict[Any, int] = {}
+        self._sizes = BatchSizes()
+        self.traces: Counter[Any] = Counter()
 
     def predict(self, values: Values, inputs: Array) -> jax.Array:
         """The outputs `(n, classes)`."""
@@ -56,23 +61,26 @@ class Compiled:
     def function(self, name: Hashable, make: Callable[[], Callable[..., Any]]) -> Any:
         """The compiled function of that name, made when it is first asked for."""
         if name not in self._functions:
-            self._functions[name] = jax.jit(make())
+            made = make()
+
+            @wraps(made)
+            def counted(*arguments: Any, **named: Any) -> Any:
+                self.traces[name] += 1
+                return made(*arguments, **named)
+
+            self._functions[name] = jax.jit(counted)
         return self._functions[name]
 
     def over_batch(self, function: Any, values: Values, inputs: Array, *others: Array) -> tuple[jax.Array, ...]:
         """The results of `function(values, inputs, *others)`, called with a full batch; samples come first."""
-        count, size = inputs.shape[0], self._size(inputs)
+        count = inputs.shape[0]
+        size = count + self._sizes.missing(inputs)
         side = side_inputs(values)
         if size > count and side is not None:
             values = with_side_inputs(values, mapped(lambda array: _filled(array, size), side), size)
         results = function(values, _filled(inputs, size), *(_filled(other, size) for other in others))
         results = results if isinstance(results, tuple) else (results,)
         return tuple(result[:count] for result in results) if size > count else results
-
-    def _size(self, inputs: Array) -> int:
-        kind = (inputs.shape[1:], inputs.dtype)
-        self._largest[kind] = max(self._largest.get(kind, 0), inputs.shape[0])
-        return self._largest[kind]
 
 
 def as_outputs(outputs: Any, name: str) -> jax.Array:
@@ -82,12 +90,7 @@ def as_outputs(outputs: Any, name: str) -> jax.Array:
         ModelError: It is not one array.
     """
     if not isinstance(outputs, jax.Array):
-        raise ModelError(
-            f"the output of {name}",
-            expected="one array (n, classes)",
-            received=type(outputs).__name__,
-            fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs)[0]",
-        )
+        raise no_outputs(name, outputs)
     return full_precision(outputs[:, None] if outputs.ndim == 1 else outputs)
 
 

@@ -12,16 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from jax.extend import core
-
-from agnostic_rand.adapters import axis_name, strided_axes
+from agnostic_rand.adapters import SPACE, UNKNOWN, Meaning, axis_name, strided_axes
 from agnostic_rand_jax.dimensions import Labels
-from agnostic_rand_jax.inventory import UNKNOWN, Meaning
 from agnostic_rand_jax.normalization import normalized, shown
-from agnostic_rand_jax.program import Program, Step, bodies, flattened
+from agnostic_rand_jax.program import Program, Step, bodies, evaluated, flattened
 from agnostic_rand_jax.provenance import CONSTANT, DATA, Source, Value, carried, parameter, plain, slice_of
 
-_SPACE: dict[int, tuple[str, ...]] = {0: (), 1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 _BATCH = "batch"
 _OUTPUTS = frozenset({"out", "groups"})
 _CALLS = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "checkpoint", "remat", "remat2"})
@@ -61,15 +57,7 @@ class _Search:
     beside: dict[str, str] = field(default_factory=dict)
 
     def walk(self, program: Program, arguments: Sequence[Value]) -> list[Value]:
-        values = dict.fromkeys(program.constants, CONSTANT) | dict(zip(program.inputs, arguments, strict=True))
-
-        def value(atom: Any) -> Value:
-            return CONSTANT if isinstance(atom, core.Literal) else values[atom]
-
-        for step in program.steps:
-            made = self._step(step, [value(atom) for atom in step.inputs])
-            values.update(zip(step.outputs, made, strict=True))
-        return [value(atom) for atom in program.outputs]
+        return evaluated(program, arguments, lambda _, step, taken: self._step(step, taken), lambda _: CONSTANT)
 
     def _step(self, step: Step, taken: list[Value]) -> list[Value]:
         if step.name in _CALLS:
@@ -77,8 +65,6 @@ class _Search:
         match step.name:
             case "scan":
                 return self._scan(step, taken)
-            case "while":
-                return self._while(step, taken)
             case "cond":
                 branches = [self.walk(body, taken[1:]) for body in bodies(step)]
                 return [plain([taken[0], *made]) for made in zip(*branches, strict=True)]
@@ -112,7 +98,7 @@ class _Search:
 
     def _convolution(self, step: Step, taken: list[Value]) -> Value:
         numbers = step.params["dimension_numbers"]
-        space = _SPACE.get(len(numbers.rhs_spec) - 2)
+        space = ({0: ()} | SPACE).get(len(numbers.rhs_spec) - 2)
         if _kernel_side(taken) != 1 or space is None or step.params["batch_group_count"] != 1:
             return plain(taken)
         # Which is the height and which the width is said by their order in the data.
@@ -169,14 +155,6 @@ class _Search:
         made = self._repeated(
             lambda carried: self.walk(body, [*taken[:constants], *carried, *slices]),
             taken[constants : constants + carries],
-        )
-        return [plain([value]) for value in made]
-
-    def _while(self, step: Step, taken: list[Value]) -> list[Value]:
-        tests, rounds = step.params["cond_nconsts"], step.params["body_nconsts"]
-        body = flattened(step.params["body_jaxpr"])
-        made = self._repeated(
-            lambda carried: self.walk(body, [*taken[tests : tests + rounds], *carried]), taken[tests + rounds :]
         )
         return [plain([value]) for value in made]
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jax.extend import core
 
-from agnostic_rand_jax.program import Atom, Program, Step, bodies, flattened
+from agnostic_rand_jax.program import Program, Step, bodies, evaluated, flattened
 
 DATA, DRAWN = 1, 2
 """The marks of what depends on the data, and on random draws."""
@@ -67,16 +66,7 @@ class _Search:
         self.met: dict[int, None] = {}
 
     def reached(self, program: Program, marks: Sequence[int]) -> list[int]:
-        known = {number: self._constant(value) for number, value in program.constants.items()}
-        known |= dict(zip(program.inputs, marks, strict=True))
-
-        def mark(atom: Atom) -> int:
-            return self._constant(atom.val) if isinstance(atom, core.Literal) else known[atom]
-
-        for step in program.steps:
-            made = self._step(step, [mark(atom) for atom in step.inputs])
-            known.update(zip(step.outputs, made, strict=True))
-        return [mark(atom) for atom in program.outputs]
+        return evaluated(program, marks, lambda _, step, taken: self._step(step, taken), self._constant)
 
     def _step(self, step: Step, taken: list[int]) -> list[int]:
         inner = bodies(step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -47,13 +47,12 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
         whole = settled(model if self._paired else (model, None))
         self._equinox = EquinoxModel(whole, request.forward)
         values = self._equinox.tree.values(whole)
-        inventory = take_inventory(whole, self._equinox.tree, values)
-        self._owners = inventory.owners
+        entries, spectral = take_inventory(whole, self._equinox.tree, values)
         name = type(whole[0]).__name__
         trace = traced(self._equinox.outputs, values, request, name, self._equinox.tree.fixed)
         self._inference = False
-        super().__init__(inventory.leaves, self._equinox.outputs, trace, model, values)
-        self._spectral = inventory.spectral
+        super().__init__(entries, self._equinox.outputs, trace, model, values)
+        self._spectral = spectral
 
     @property
     def native(self) -> Any:
@@ -85,29 +84,23 @@ class EquinoxAdapter(LayerGradients, ImmutableAdapter):
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the constructor of the layer's type draws; nothing for the user's own modules."""
-        held = {name: self._current[key] for name, key in self._held(layer).items()}
+        held = {name: self._current[key] for name, key in self._parameters(layer).items()}
         owner = self._owner(layer)
         if owner is None or not type(owner).__module__.startswith("equinox.nn"):
             return {}
         fresh = made_again(owner, {"key": key_of(seed)})
-        parameters = [name for name, key in self._held(layer).items() if not self._leaves[key].statistic]
-        return same_shaped({name: getattr(fresh, name, None) for name in parameters}, held)
+        return same_shaped({name: getattr(fresh, name, None) for name in held}, held)
 
-    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
-        """The running means and variances that `inputs` give in one batch."""
-        self._refuse_unknown(layers)
-        owners = tuple(self._owners[name] for name in layers if name in self._owners)
-        function = self._compiled.function(
-            ("statistics", owners), lambda: lambda values, x: self._equinox.estimated(values, x, owners)
-        )
-        return self._by_layer(function(self._given(inputs), inputs), layers)
+    def _estimated(self, values: Values, inputs: Array, layers: frozenset[str]) -> Values:
+        owners = [self._owners[name] for name in layers]
+        return self._equinox.estimated(values, inputs, [path for path in owners if path is not None])
 
     def _built(self, values: Values) -> Any:
         whole = self._equinox.tree.filled(values)
         return whole if self._paired else whole[0]
 
     def _owner(self, layer: str) -> Any:
-        if layer not in self._owners:
+        if self._owners[layer] is None:
             return None
         native = super().native
         return followed(native[0] if self._paired else native, self._owners[layer])

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax
 
-from agnostic_rand.adapters import Role
+from agnostic_rand.adapters import DistinctNames, Entry, Role
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.arrays import is_inexact
 from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.equinox_roles import meaning
-from agnostic_rand_jax.inventory import DistinctNames, Leaf, Path, child, declared_rank, described, plain_path
+from agnostic_rand_jax.inventory import Path, child, declared_rank, described, plain_path
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.tree import ArrayTree
 
@@ -33,21 +33,6 @@ class _Statistic:
     owner: Path
 
 
-@dataclass(frozen=True)
-class EquinoxInventory:
-    """The arrays in the order of declaration.
-
-    Args:
-        leaves: One for each.
-        owners: By layer, the path of the module that owns it; of none for a bare parameter of the model.
-        spectral: Which statistics follow from which kernels.
-    """
-
-    leaves: tuple[Leaf, ...]
-    owners: dict[str, Path]
-    spectral: tuple[SpectralLink, ...]
-
-
 def named_arrays(whole: Whole) -> ArrayTree:
     """The parameters of the module, and the running means and variances in its state."""
     statistics = _statistics(whole)
@@ -62,8 +47,12 @@ def named_arrays(whole: Whole) -> ArrayTree:
     return ArrayTree(whole, takes, ties=lambda path: path[0] == _MODEL)
 
 
-def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInventory:
-    """List the arrays of a module and its state.
+def take_inventory(
+    whole: Whole, tree: ArrayTree, values: Values
+) -> tuple[list[Entry[str]], tuple[SpectralLink, ...]]:
+    """The arrays in the order of declaration, and which statistics follow from which kernels.
+
+    The owner of an array is the path of its module; it is `None` for a bare parameter of the model.
 
     Raises:
         ModelError: There is no parameter.
@@ -73,8 +62,7 @@ def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInve
     aliases = _aliases(model)
     names = module_names(model)
     nested = any(path for path, _ in modules(model))
-    leaves: list[tuple[tuple[int, ...], Leaf]] = []
-    owners: dict[str, Path] = {}
+    ranked: list[tuple[tuple[int, ...], Entry[str]]] = []
     for key, path in tree.paths.items():
         if path[0] == _STATE:
             continue
@@ -85,12 +73,11 @@ def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInve
         others = (*aliases.get(path[1:], ()), *(_dotted(other[1:]) for other in tree.other_paths(key)))
         if owner is model and nested:
             layer = names.of(("array", path), name)
-            leaves.append((rank, Leaf(key, layer, "array", parameter, aliases=others)))
+            ranked.append((rank, Entry(layer, "array", parameter, key, aliases=others)))
             continue
         layer = _named(names, owner_path, model)
-        owners[layer] = owner_path
-        leaves.append((rank, Leaf(key, layer, type(owner).__name__, parameter, aliases=others)))
-    if not leaves:
+        ranked.append((rank, Entry(layer, type(owner).__name__, parameter, key, owner_path, aliases=others)))
+    if not ranked:
         raise ModelError(
             f"the model {type(model).__name__}",
             expected="at least one floating-point array",
@@ -102,12 +89,12 @@ def take_inventory(whole: Whole, tree: ArrayTree, values: Values) -> EquinoxInve
         if path[0] == _STATE:
             found = statistics[path]
             layer = _named(names, found.owner, model)
-            owners[layer] = found.owner
             parameter = described(found.name, values[key], (found.role, None))
-            leaf = Leaf(key, layer, type(at[found.owner]).__name__, parameter, statistic=True)
-            leaves.append((declared_rank(model, found.owner), leaf))
-    ordered = tuple(leaf for _, leaf in sorted(leaves, key=lambda pair: pair[0]))
-    return EquinoxInventory(ordered, owners, _spectral_links(whole, tree))
+            kind = type(at[found.owner]).__name__
+            entry = Entry(layer, kind, parameter, key, found.owner, statistic=True)
+            ranked.append((declared_rank(model, found.owner), entry))
+    entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
+    return entries, _spectral_links(whole, tree)
 
 
 def module_names(model: Any) -> DistinctNames:

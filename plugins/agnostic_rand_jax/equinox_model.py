@@ -11,12 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, Forward
+from agnostic_rand.adapters import Array, DistinctNames, Forward, called
 from agnostic_rand.errors import ModelError
-from agnostic_rand_jax.calling import all_inputs, called
+from agnostic_rand_jax.calling import all_inputs
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.equinox_inventory import Whole, module_names, modules, named_arrays
-from agnostic_rand_jax.inventory import DistinctNames, Path, followed
+from agnostic_rand_jax.inventory import Path, followed
 from agnostic_rand_jax.taps import tapped
 
 # 1 - momentum**counter is 1 from here on, in float64 too, unless the momentum is above 0.99999997.

@@ -6,10 +6,8 @@ from typing import Any
 
 import equinox as eqx
 
-from agnostic_rand.adapters import strided_axes
-from agnostic_rand_jax.inventory import UNKNOWN, Meaning
+from agnostic_rand.adapters import SPACE, UNKNOWN, Meaning, strided_axes
 
-_SPACE: dict[int, tuple[str, ...]] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 _NORMALIZATIONS = (eqx.nn.LayerNorm, eqx.nn.GroupNorm, eqx.nn.RMSNorm, eqx.nn.BatchNorm)
 
 
@@ -24,7 +22,7 @@ def meaning(module: Any, name: str) -> Meaning:
     if isinstance(module, eqx.nn.Linear):
         return {"weight": ("kernel", ("out", "in")), "bias": ("bias", ("out",))}.get(name, UNKNOWN)  # type: ignore[return-value]
     if isinstance(module, eqx.nn.Conv | eqx.nn.ConvTranspose):
-        space = _SPACE.get(module.num_spatial_dims)
+        space = SPACE.get(module.num_spatial_dims)
         if name == "weight":
             if space is not None and isinstance(module, eqx.nn.ConvTranspose):
                 space = strided_axes(space, module.stride)

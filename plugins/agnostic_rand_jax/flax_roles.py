@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from agnostic_rand.adapters import strided_axes
-from agnostic_rand_jax.inventory import UNKNOWN, Meaning
+from agnostic_rand.adapters import SPACE, UNKNOWN, Meaning, einsum_axes, strided_axes
 
-_SPACE: dict[int, tuple[str, ...]] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 _NORMALIZATIONS = frozenset({"BatchNorm", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm", "WeightNorm"})
 _MATRICES = frozenset({"Dense", "DenseParams", "Linear", "LoRA"})
 _STATISTICS: dict[str, Meaning] = {"mean": ("mean", None), "var": ("variance", None)}
@@ -72,7 +70,7 @@ def _convolution(module: Any, kind: str, name: str, dimensions: int) -> Meaning:
         return UNKNOWN
     size = module.kernel_size
     space = len(size) if isinstance(size, Sequence) else dimensions - 2
-    if space not in _SPACE:
+    if space not in SPACE:
         return "kernel", None
     transposed = kind == "ConvTranspose"
     # Inputs that are spread by zeros make a convolution a transposed one.
@@ -82,7 +80,7 @@ def _convolution(module: Any, kind: str, name: str, dimensions: int) -> Meaning:
         # Its 'in' holds the space of a window too.
         return "kernel", ("groups",) * space + strided_axes(("in", "out"), (math.prod(strides), 1))
     turned = transposed and module.transpose_kernel
-    return "kernel", (*strided_axes(_SPACE[space], strides), *(("out", "in") if turned else ("in", "out")))
+    return "kernel", (*strided_axes(SPACE[space], strides), *(("out", "in") if turned else ("in", "out")))
 
 
 def _einsum(module: Any, name: str) -> Meaning:
@@ -91,10 +89,8 @@ def _einsum(module: Any, name: str) -> Meaning:
         return "bias", None
     if name != "kernel" or not text:
         return UNKNOWN
-    operands, made = text.replace(" ", "").split("->")
-    data, kernel = operands.split(",")
-    roles = {(True, False): "in", (True, True): "groups", (False, True): "out", (False, False): "in"}
-    return "kernel", tuple(roles[letter in data, letter in made] for letter in kernel)
+    axes = einsum_axes(text, 1)
+    return ("kernel", axes) if axes is not None else UNKNOWN
 
 
 def _count(value: Any) -> int:

@@ -2,94 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import jax
 
-from agnostic_rand.adapters import Layer, Parameter, Role, distinct_axes
-
-Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
-"""What an array does in its layer, and a name for each of its dimensions."""
-
-UNKNOWN: Meaning = ("other", None)
+from agnostic_rand.adapters import DistinctNames, Entry, Meaning, Parameter, distinct_axes
 
 Path: TypeAlias = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """One array of a model.
-
-    Args:
-        key: Its name in the model, unique.
-        layer: The layer that it belongs to.
-        kind: The type of that layer.
-        parameter: What the core is told.
-        statistic: Whether it is a running statistic.
-        aliases: Other places of the model where the same parameter stands.
-    """
-
-    key: str
-    layer: str
-    kind: str
-    parameter: Parameter
-    statistic: bool = False
-    aliases: tuple[str, ...] = ()
-
-
-class DistinctNames:
-    """A name for each place; one that another place has already is numbered.
-
-    Names of nested places are paths, and a part of a path may hold what joins the parts.
-    """
-
-    def __init__(self) -> None:
-        self._names: dict[Hashable, str] = {}
-        self._taken: set[str] = set()
-
-    def of(self, place: Hashable, name: str) -> str:
-        """The name of a place, which is `name` if it is the first to have it."""
-        if place not in self._names:
-            candidate, number = name, 0
-            while candidate in self._taken:
-                number += 1
-                candidate = f"{name}_{number}"
-            self._taken.add(candidate)
-            self._names[place] = candidate
-        return self._names[place]
-
-
-def with_distinct_parameters(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:
+def with_distinct_parameters(entries: Iterable[Entry[str]]) -> tuple[Entry[str], ...]:
     """The arrays, of which no two have one name in one layer."""
     names: dict[str, DistinctNames] = {}
     return tuple(
         replace(
-            leaf,
+            entry,
             parameter=replace(
-                leaf.parameter,
-                name=names.setdefault(leaf.layer, DistinctNames()).of(leaf.key, leaf.parameter.name),
+                entry.parameter,
+                name=names.setdefault(entry.layer, DistinctNames()).of(entry.held, entry.parameter.name),
             ),
         )
-        for leaf in leaves
-    )
-
-
-def layers_of(leaves: Iterable[Leaf]) -> tuple[Layer, ...]:
-    """The layers, in the order of their first arrays."""
-    members: dict[str, list[Leaf]] = {}
-    for leaf in leaves:
-        members.setdefault(leaf.layer, []).append(leaf)
-    return tuple(
-        Layer(
-            name=name,
-            kind=held[0].kind,
-            parameters=tuple(leaf.parameter for leaf in held if not leaf.statistic),
-            statistics=tuple(leaf.parameter for leaf in held if leaf.statistic),
-            aliases=tuple(alias for leaf in held for alias in leaf.aliases),
-        )
-        for name, held in members.items()
+        for entry in entries
     )
 
 

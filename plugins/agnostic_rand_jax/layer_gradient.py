@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, ReluRule, SideInputs
+from agnostic_rand.adapters import Array, HostArray, ReluRule, SideInputs
 from agnostic_rand_jax.adapter import JaxAdapter
-from agnostic_rand_jax.arrays import full_precision
+from agnostic_rand_jax.arrays import full_precision, host_copy
 from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.compiled import Compiled, Outputs, Values, differentiated
 from agnostic_rand_jax.relu import with_rule
@@ -19,7 +19,7 @@ from agnostic_rand_jax.taps import from_layer, gradient_at, output_at, tapped_sh
 
 
 class LayerGradients(JaxAdapter):
-    """Adds `layer_shapes` and `layer_gradient` to an adapter that can put taps on its layers."""
+    """Adds what happens at layers to an adapter that can put taps on them: outputs, gradients, statistics."""
 
     @abstractmethod
     def _tapped(self) -> Outputs:
@@ -43,6 +43,24 @@ class LayerGradients(JaxAdapter):
     def from_layer(self, inputs: Array, layer: str) -> JaxFromLayer:
         """The model from a part's output on."""
         return JaxFromLayer(self.values(), self.side_inputs, self._compiled, self._tapped, inputs, layer)
+
+    @abstractmethod
+    def _estimated(self, values: Values, inputs: Array, layers: frozenset[str]) -> Values:
+        """The statistics that these layers take from `inputs`, while they normalize by them."""
+
+    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
+        """The running means and variances that `inputs` give in one batch."""
+        keys = {name: self._of(name) for name in layers}
+        chosen = frozenset(layers)
+        function = self._compiled.function(
+            ("statistics", chosen), lambda: lambda values, x: self._estimated(values, x, chosen)
+        )
+        found = function(self._given(inputs), inputs)
+        known = {
+            layer: {name: host_copy(found[key]) for name, key in held.items() if key in found}
+            for layer, held in keys.items()
+        }
+        return {layer: estimates for layer, estimates in known.items() if estimates}
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from agnostic_rand.adapters import Array, HostArray, OpenRequest, TrainingStep, joined
+from agnostic_rand.adapters import Array, HostArray, OpenRequest, TrainingStep, called, joined
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.adapter import ImmutableAdapter
 from agnostic_rand_jax.arrays import host_copy, placed
-from agnostic_rand_jax.calling import called
 from agnostic_rand_jax.compiled import Outputs, Values
 from agnostic_rand_jax.inventory import declared_rank
 from agnostic_rand_jax.layer_gradient import LayerGradients
-from agnostic_rand_jax.linen_inventory import PARAMETERS, entry_at, leaf_of, named_arrays, names_at, spectral_links
+from agnostic_rand_jax.linen_inventory import PARAMETERS, entry_of, found_at, named_arrays, names_at, spectral_links
 from agnostic_rand_jax.linen_model import LinenModel, Modules, recorded
 from agnostic_rand_jax.modes import mode_arguments
 from agnostic_rand_jax.tracing import traced
@@ -76,11 +75,11 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         declared = sorted(paths, key=lambda key: declared_rank(variables, paths[key]))
         names = {key: names_at(variables, paths[key]) for key in declared}
         nested = any(len(parts) > 2 for parts in names.values())
-        entries = [entry_at(module, key, names[key], values[key], modules) for key in declared]
-        leaves = [leaf_of(entry, self._linen.names, nested=nested) for entry in entries]
-        self._untold = sorted({entry.owner for entry in entries if entry.untold}) if trace is None else []
-        super().__init__(leaves, self._linen.outputs, trace, model, values)
-        self._spectral = spectral_links(names, leaves)
+        found = [found_at(module, key, names[key], values[key], modules) for key in declared]
+        entries = [entry_of(one, self._linen.names, nested=nested) for one in found]
+        self._untold = sorted({one.owner for one in found if one.untold}) if trace is None else []
+        super().__init__(entries, self._linen.outputs, trace, model, values)
+        self._spectral = spectral_links(names, entries)
 
     def clone(self) -> Self:
         """An adapter with weights of its own.
@@ -103,7 +102,7 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
 
         Nothing without an example, or where `forward` says that the module is called in another way.
         """
-        held = self._held(layer)
+        held = self._parameters(layer)
         if self._example is None or self._linen.forward is not None:
             return {}
         example = jax.tree.map(lambda given: jnp.zeros(given.shape, given.dtype), self._example)
@@ -112,18 +111,15 @@ class LinenAdapter(LayerGradients, ImmutableAdapter):
         key = key_of(seed)
         fresh = dict(called(partial(initialize, {PARAMETERS: key, "dropout": key}), example))
         found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(fresh)[0]}
-        parameters = {name: key for name, key in held.items() if not self._leaves[key].statistic}
-        return {name: host_copy(found[key]) for name, key in parameters.items() if key in found}
+        return {name: host_copy(found[key]) for name, key in held.items() if key in found}
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
-        self._refuse_unknown(layers)
-        chosen = frozenset(layers)
-        function = self._compiled.function(
-            ("statistics", chosen), lambda: lambda values, x: self._linen.estimated(values, x, chosen)
-        )
         with self._linen.reachable():
-            return self._by_layer(function(self._given(inputs), inputs), layers)
+            return super().estimate_statistics(inputs, layers)
+
+    def _estimated(self, values: Values, inputs: Array, layers: frozenset[str]) -> Values:
+        return self._linen.estimated(values, inputs, layers)
 
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         """Adam on the cross entropy of the adapter's own variables."""

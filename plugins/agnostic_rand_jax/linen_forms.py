@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from flax import linen
 
@@ -13,17 +13,6 @@ from agnostic_rand_jax.compiled import Values
 from agnostic_rand_jax.linen_adapter import LinenAdapter
 
 _OF_STATE = ("step", "apply_fn", "params", "tx", "opt_state")
-
-
-class Form(Protocol):
-    """A form that leads to the pair and back."""
-
-    @property
-    def pair(self) -> tuple[Any, Mapping[str, Any]]:
-        """The module or its `apply`, and the variables."""
-
-    def filled(self, variables: Mapping[str, Any]) -> Any:
-        """The form with other variables."""
 
 
 class BoundModule:
@@ -52,6 +41,10 @@ class StateOfTraining:
         return self._model.replace(**{name: variables[name] for name in ("params", *self._names)})
 
 
+Form: TypeAlias = BoundModule | StateOfTraining
+"""A form that leads to the pair and back."""
+
+
 class LinenFormAdapter(LinenAdapter):
     """A form that is opened as its pair; it stays what `native` and `forward` get.
 
@@ -72,7 +65,7 @@ class LinenFormAdapter(LinenAdapter):
 
 def open_form(model: Any, request: OpenRequest) -> ModelAdapter:
     """The adapter of a bound module or a state of training."""
-    form: Form = BoundModule(model) if isinstance(model, linen.Module) else StateOfTraining(model)
+    form = BoundModule(model) if isinstance(model, linen.Module) else StateOfTraining(model)
     return LinenFormAdapter(model, form, request)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 from flax import linen
 
-from agnostic_rand.adapters import Parameter
+from agnostic_rand.adapters import DistinctNames, Entry, Parameter
 from agnostic_rand_jax.arrays import is_inexact, is_parameter_like
 from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
-from agnostic_rand_jax.inventory import DistinctNames, Leaf, Path, child, described
+from agnostic_rand_jax.inventory import Path, child, described
 from agnostic_rand_jax.linen_model import Modules
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.tree import ArrayTree
@@ -43,7 +43,7 @@ def named_arrays(variables: Mapping[str, Any]) -> ArrayTree:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Found:
     """An array, and the module that has it.
 
     Args:
@@ -63,7 +63,7 @@ class Entry:
     untold: bool
 
 
-def entry_at(root: linen.Module, key: str, names: tuple[str, ...], array: jax.Array, modules: Modules) -> Entry:
+def found_at(root: linen.Module, key: str, names: tuple[str, ...], array: jax.Array, modules: Modules) -> Found:
     """What is known of an array.
 
     Args:
@@ -83,35 +83,37 @@ def entry_at(root: linen.Module, key: str, names: tuple[str, ...], array: jax.Ar
     parameter = described(name, array, statistic_meaning(name) if statistic else meaning(module, name, array.ndim))
     own_kind = type(module).__name__ if module is not None else "Module"
     untold = module is None and not statistic and name.rpartition("/")[2] in _OF_LAYERS
-    return Entry(key, owner, own_kind, parameter, statistic, untold)
+    return Found(key, owner, own_kind, parameter, statistic, untold)
 
 
-def leaf_of(entry: Entry, names: DistinctNames, *, nested: bool) -> Leaf:
+def entry_of(found: Found, names: DistinctNames, *, nested: bool) -> Entry[str]:
     """The array in its layer; one of the root is a layer of its own in a model with submodules."""
-    name = entry.parameter.name
-    if not entry.owner and nested:
-        return Leaf(entry.key, names.of(("param", name), name), "param", entry.parameter, entry.statistic)
-    layer = names.of(entry.owner, "/".join(entry.owner) or entry.kind)
-    return Leaf(entry.key, layer, entry.kind, entry.parameter, entry.statistic)
+    name = found.parameter.name
+    if not found.owner and nested:
+        return Entry(
+            names.of(("param", name), name), "param", found.parameter, found.key, statistic=found.statistic
+        )
+    layer = names.of(found.owner, "/".join(found.owner) or found.kind)
+    return Entry(layer, found.kind, found.parameter, found.key, found.owner, found.statistic)
 
 
-def spectral_links(names: Mapping[str, tuple[str, ...]], leaves: Sequence[Leaf]) -> tuple[SpectralLink, ...]:
+def spectral_links(names: Mapping[str, tuple[str, ...]], entries: Sequence[Entry[str]]) -> tuple[SpectralLink, ...]:
     """Which statistics follow from which kernels.
 
     Args:
         names: By key, the path of each array.
-        leaves: The arrays.
+        entries: The arrays.
     """
-    key_at = {(leaf.layer, leaf.parameter.name): leaf.key for leaf in leaves}
+    key_at = {(entry.layer, entry.parameter.name): entry.held for entry in entries}
     return tuple(
         SpectralLink(
-            key_at[leaf.layer, leaf.parameter.name.removesuffix("/u")],
+            key_at[entry.layer, entry.parameter.name.removesuffix("/u")],
             rows=False,
-            right=leaf.key,
-            value=key_at[leaf.layer, leaf.parameter.name.removesuffix("u") + "sigma"],
+            right=entry.held,
+            value=key_at[entry.layer, entry.parameter.name.removesuffix("u") + "sigma"],
         )
-        for leaf in leaves
-        if leaf.statistic and names[leaf.key][-1] != leaf.parameter.name and leaf.parameter.name.endswith("/u")
+        for entry in entries
+        if entry.statistic and names[entry.held][-1] != entry.parameter.name and entry.parameter.name.endswith("/u")
     )
 
 

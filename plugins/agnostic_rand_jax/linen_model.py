@@ -13,11 +13,11 @@ import numpy as np
 from flax import linen
 from flax.errors import InvalidRngError, ModifyScopeVariableError
 
-from agnostic_rand.adapters import Array, Forward
+from agnostic_rand.adapters import Array, DistinctNames, Forward, called
 from agnostic_rand.errors import ModelError
-from agnostic_rand_jax.calling import all_inputs, called
+from agnostic_rand_jax.calling import all_inputs
 from agnostic_rand_jax.compiled import Values, as_outputs
-from agnostic_rand_jax.inventory import DistinctNames, Path
+from agnostic_rand_jax.inventory import Path
 from agnostic_rand_jax.modes import mode_arguments, trains
 from agnostic_rand_jax.taps import tapped
 from agnostic_rand_jax.tree import ArrayTree

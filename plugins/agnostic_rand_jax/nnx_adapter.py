@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
 from flax import nnx
 
-from agnostic_rand.adapters import Array, HostArray, OpenRequest, put_back
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import Array, HostArray, OpenRequest, no_copy, put_back
 from agnostic_rand_jax.adapter import JaxAdapter
 from agnostic_rand_jax.arrays import strong
 from agnostic_rand_jax.closures import refuse_bound_functions
@@ -44,14 +43,13 @@ class NnxAdapter(LayerGradients, JaxAdapter):
     def __init__(self, model: nnx.Module, request: OpenRequest) -> None:
         self._module = model
         self._model = NnxModel(model, request.forward)
-        inventory = take_inventory(model, self._model.tree.paths)
-        self._owners = inventory.owners
+        entries, spectral = take_inventory(model, self._model.tree.paths)
         self._slots = slots(model, self._model.tree.paths)
         name = type(model).__name__
         values = self.values()
         trace = traced(self._model.outputs, values, request, name, self._model.tree.fixed)
-        super().__init__(inventory.leaves, self._model.outputs, trace)
-        self._spectral = inventory.spectral
+        super().__init__(entries, self._model.outputs, trace)
+        self._spectral = spectral
 
     @property
     def native(self) -> nnx.Module:
@@ -72,12 +70,8 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         try:
             module = copy.deepcopy(self._module)
         except Exception as error:
-            raise ModelError(
-                f"the model {type(self._module).__name__}",
-                expected="a module that copy.deepcopy can copy",
-                received=f"{type(error).__name__}: {error}",
-                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
-            ) from error
+            received = f"one that copy.deepcopy cannot copy: {type(error).__name__}: {error}"
+            raise no_copy(type(self._module).__name__, received) from error
         twin = super().clone()
         twin._module = module
         twin._slots = slots(module, self._model.tree.paths)
@@ -112,8 +106,9 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         Parameters of the user's own modules have none.
         """
         values = self.values()
-        held = {name: values[key] for name, key in self._held(layer).items()}
-        owner = followed(self._module, self._owners[layer]) if layer in self._owners else None
+        held = {name: values[key] for name, key in self._parameters(layer).items()}
+        path = self._owners[layer]
+        owner = None if path is None else followed(self._module, path)
         if owner is None or not type(owner).__module__.startswith("flax.nnx"):
             return {}
         fresh = made_again(owner, {"rngs": nnx.Rngs(key_of(seed))})
@@ -121,14 +116,9 @@ class NnxAdapter(LayerGradients, JaxAdapter):
         found = {name: v.get_value() for name, v in variables.items() if isinstance(v, nnx.Param)}
         return same_shaped(found, held)
 
-    def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
-        """The running means and variances that `inputs` give in one batch."""
-        self._refuse_unknown(layers)
-        owners = tuple(self._owners[name] for name in layers if name in self._owners)
-        function = self._compiled.function(
-            ("statistics", owners), lambda: lambda values, x: self._model.estimated(values, x, owners)
-        )
-        return self._by_layer(function(self._given(inputs), inputs), layers)
+    def _estimated(self, values: Values, inputs: Array, layers: frozenset[str]) -> Values:
+        owners = [self._owners[name] for name in layers]
+        return self._model.estimated(values, inputs, [path for path in owners if path is not None])
 
     def _tapped(self) -> Callable[[Values, Array], Array]:
         return self._model.tapped

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 from flax import nnx
 
+from agnostic_rand.adapters import DistinctNames, Entry
 from agnostic_rand.errors import ModelError
 from agnostic_rand_jax.arrays import is_inexact, is_parameter_like
 from agnostic_rand_jax.flax_roles import meaning, statistic_meaning
-from agnostic_rand_jax.inventory import DistinctNames, Leaf, Path, child, declared_rank, described, followed
+from agnostic_rand_jax.inventory import Path, child, declared_rank, described, followed
 from agnostic_rand_jax.spectral import SpectralLink
 from agnostic_rand_jax.tree import ArrayTree
 
@@ -68,23 +69,12 @@ def slots(module: nnx.Module, paths: Mapping[str, Path]) -> dict[str, Slot]:
     return found
 
 
-@dataclass(frozen=True)
-class NnxInventory:
-    """The arrays in the order of declaration.
+def take_inventory(
+    module: nnx.Module, paths: Mapping[str, Path]
+) -> tuple[list[Entry[str]], tuple[SpectralLink, ...]]:
+    """The arrays at these paths in the order of declaration, and which statistics follow from which kernels.
 
-    Args:
-        leaves: One for each.
-        owners: By layer, the path of the module that owns it; of none for a bare parameter of the model.
-        spectral: Which statistics follow from which kernels.
-    """
-
-    leaves: tuple[Leaf, ...]
-    owners: dict[str, Path]
-    spectral: tuple[SpectralLink, ...]
-
-
-def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventory:
-    """List the arrays at these paths.
+    The owner of an array is the path of its module; it is `None` for a bare parameter of the model.
 
     Raises:
         ModelError: There is no parameter.
@@ -93,8 +83,7 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
     names = _layer_names(module)
     nested = sum(1 for _, part in nnx.iter_modules(module) if not is_container(part)) > 1
     twins = nnx.find_duplicates(module)
-    ranked: list[tuple[tuple[int, ...], Leaf]] = []
-    owners: dict[str, Path] = {}
+    ranked: list[tuple[tuple[int, ...], Entry[str]]] = []
     for key, path in paths.items():
         variable_path, rest = _of_variable(path)
         places = sorted(_places(variable_path, twins), key=lambda place: declared_rank(module, place))
@@ -110,20 +99,19 @@ def take_inventory(module: nnx.Module, paths: Mapping[str, Path]) -> NnxInventor
         else:
             layer = names.of(owner_path, ".".join(map(str, owner_path)) or type(module).__name__)
         kind = type(placed[key].variable).__name__ if bare else type(owner).__name__
-        if not bare:
-            owners[layer] = owner_path
         aliases = tuple(".".join(map(str, (*place, *rest))) for place in places[1:])
-        leaf = Leaf(key, layer, kind, described(name, array, found), statistic, aliases)
-        ranked.append((declared_rank(module, places[0]), leaf))
-    if all(leaf.statistic for _, leaf in ranked):
+        parameter = described(name, array, found)
+        entry = Entry(layer, kind, parameter, key, None if bare else owner_path, statistic, aliases)
+        ranked.append((declared_rank(module, places[0]), entry))
+    if all(entry.statistic for _, entry in ranked):
         raise ModelError(
             f"the model {type(module).__name__}",
             expected="at least one nnx.Param, or variable of a type of your own, with an array of numbers",
             received="a module without parameters",
             fix="Pass the module that holds the trained weights.",
         )
-    leaves = tuple(leaf for _, leaf in sorted(ranked, key=lambda pair: pair[0]))
-    return NnxInventory(leaves, owners, _spectral_links(module, paths))
+    entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
+    return entries, _spectral_links(module, paths)
 
 
 def part_names(module: nnx.Module) -> dict[Any, str]:

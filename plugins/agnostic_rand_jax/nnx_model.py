@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agnostic_rand.adapters import Array, Forward
-from agnostic_rand_jax.calling import all_inputs, called
+from agnostic_rand.adapters import Array, Forward, called
+from agnostic_rand_jax.calling import all_inputs
 from agnostic_rand_jax.compiled import Values, as_outputs
 from agnostic_rand_jax.dependence import DATA, DRAWN, dependence
 from agnostic_rand_jax.inventory import Path

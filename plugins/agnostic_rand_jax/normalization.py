@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from agnostic_rand_jax.inventory import Meaning
+from agnostic_rand.adapters import Meaning
 from agnostic_rand_jax.provenance import Source, Value, plain
 
 

@@ -88,12 +88,25 @@ def flattened(jaxpr: Any, *, through_remat: bool = False) -> Program:
     return _Flattener(through_remat).program(jaxpr)
 
 
-def evaluated(program: Program, arguments: Sequence[Any], handler: Handler) -> list[Any]:
-    """What the program returns when `handler` evaluates its steps."""
-    values = dict(program.constants) | dict(zip(program.inputs, arguments, strict=True))
+def evaluated(
+    program: Program,
+    arguments: Sequence[Any],
+    handler: Handler,
+    constant: Callable[[Any], Any] = lambda value: value,
+) -> list[Any]:
+    """What the program returns when `handler` evaluates its steps.
+
+    Args:
+        program: The program.
+        arguments: Its arguments, or what stands for them.
+        handler: Evaluates a step.
+        constant: What stands for an array or a number that the program holds.
+    """
+    values = {number: constant(value) for number, value in program.constants.items()}
+    values.update(zip(program.inputs, arguments, strict=True))
 
     def read(atom: Atom) -> Any:
-        return literal_value(atom) if isinstance(atom, core.Literal) else values[atom]
+        return constant(literal_value(atom)) if isinstance(atom, core.Literal) else values[atom]
 
     for position, step in enumerate(program.steps):
         results = handler(position, step, [read(atom) for atom in step.inputs])

@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from agnostic_rand.adapters import Array, ReluRule
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import Array, ReluRule, no_relu, relu_out_of_reach
 from agnostic_rand_jax.forms import Known
 from agnostic_rand_jax.loops import LOOPS, looped
 from agnostic_rand_jax.program import Program, Step, as_it_is, evaluated, flattened
@@ -17,7 +16,7 @@ from agnostic_rand_jax.rectifiers import Rectifiers
 
 
 def with_rule(
-    function: Callable[[Any, Array], Array], rule: ReluRule, name: str | None = None
+    function: Callable[[Any, Array], Array], rule: ReluRule, name: str = "the model"
 ) -> Callable[[Any, Array], Array]:
     """A function of the same values, with another derivative at each ReLU.
 
@@ -35,53 +34,43 @@ def with_rule(
 
     def ruled(values: Any, inputs: Array) -> Array:
         program = flattened(jax.make_jaxpr(function)(values, inputs))
-        subject = f"relu={rule!r}" + (f" on {name!r}" if name else "")
-        run = _Run(rule, subject)
+        run = _Run(rule, name)
         data = frozenset({program.inputs[-1]})
         (outputs,) = run.outputs(program, [*jax.tree.leaves(values), inputs], Known(data))
         if run.met == 0:
-            raise ModelError(
-                subject,
-                expected="at least one ReLU in the forward pass",
-                received="none (other activations)",
-                fix="Use Gradient(): without a ReLU this method is the plain gradient.",
-            )
+            raise no_relu(rule, name)
         return outputs
 
     return ruled
 
 
 class _Run:
-    def __init__(self, rule: ReluRule, subject: str) -> None:
+    def __init__(self, rule: ReluRule, name: str) -> None:
         self._rule = rule
-        self._subject = subject
+        self._name = name
         self.met = 0
 
     def outputs(self, program: Program, arguments: Sequence[Any], known: Known) -> list[Any]:
         rectifiers = Rectifiers(program, known)
         if rectifiers.hidden:
-            raise ModelError(
-                self._subject,
-                expected="ReLUs in plain JAX code, or inside jit, scan, cond, while and checkpoint",
-                received=f"{rectifiers.hidden[0]}, where no other backward pass can be given",
-                fix="Use Gradient(), or write that part of the model as jax.nn.relu(x).",
+            instead = (
+                "write that part of the model as jax.nn.relu(x), also inside jit, scan, cond, while and checkpoint"
             )
+            raise relu_out_of_reach(self._rule, self._name, rectifiers.hidden[0], instead)
         reached = dict(zip(program.inputs, arguments, strict=True))
 
-        def results(position: int, step: Step, values: list[Any]) -> Sequence[Any]:
+        def handle(position: int, step: Step, values: list[Any]) -> Sequence[Any]:
+            made: Sequence[Any]
             if step.name in LOOPS:
-                return looped(
+                made = looped(
                     step, values, lambda body, given: self.outputs(body, given, rectifiers.inside(step, body))
                 )
-            made = as_it_is(step, values)
-            if position in rectifiers.found:
-                self.met += 1
-                found = rectifiers.found[position]
-                made = [_ruled(self._rule, found.top, reached[found.source], made[0])]
-            return made
-
-        def handle(position: int, step: Step, values: list[Any]) -> Sequence[Any]:
-            made = results(position, step, values)
+            else:
+                made = as_it_is(step, values)
+                if position in rectifiers.found:
+                    self.met += 1
+                    found = rectifiers.found[position]
+                    made = [_ruled(self._rule, found.top, reached[found.source], made[0])]
             reached.update(zip(step.outputs, made, strict=True))
             return made
 

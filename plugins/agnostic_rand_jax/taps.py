@@ -15,8 +15,8 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Literal
 
-from agnostic_rand.adapters import Array
-from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand.adapters import Array, runs_not_once, unusable_layer
+from agnostic_rand.errors import unknown_name
 from agnostic_rand_jax.arrays import full_precision
 from agnostic_rand_jax.compiled import Outputs, Values, selected
 from agnostic_rand_jax.program import Program, Step, as_it_is, evaluated, flattened
@@ -70,16 +70,9 @@ def gradient_at(function: Outputs, layer: str) -> Callable[[Values, Array, Array
 
     def output_and_gradient(values: Values, inputs: Array, targets: Array) -> tuple[jax.Array, jax.Array]:
         program = flattened(jax.make_jaxpr(function)(values, inputs), through_remat=True)
-        places = [i for i, step in enumerate(program.steps) if _layer(step) == layer]
-        if not places:
-            raise unknown_name("layer", layer, dict.fromkeys(n for s in program.steps if (n := _layer(s))))
+        places = _places(program, layer)
         if not _reaches(program, places[-1]):
-            raise ModelError(
-                f"the layer {layer!r}",
-                expected="a layer that the model's output depends on",
-                received="an output that is not used",
-                fix="Name another layer.",
-            )
+            raise unusable_layer(layer, "an output that is not used")
         aval = program.steps[places[-1]].equation.outvars[0].aval
         arguments = [*jax.tree.leaves(values), inputs]
 
@@ -130,18 +123,18 @@ def from_layer(function: Outputs, layer: str) -> Callable[[tuple[Values, Array],
     return outputs
 
 
-def _only_place(program: Program, layer: str) -> int:
+def _places(program: Program, layer: str) -> list[int]:
     places = [i for i, step in enumerate(program.steps) if _layer(step) == layer]
     if not places:
         raise unknown_name("layer", layer, dict.fromkeys(n for s in program.steps if (n := _layer(s))))
-    if len(places) > 1:
-        raise ModelError(
-            f"the layer {layer!r}",
-            expected="a layer that runs once in a forward pass",
-            received=f"{len(places)} calls",
-            fix="Name another layer.",
-        )
-    return places[0]
+    return places
+
+
+def _only_place(program: Program, layer: str) -> int:
+    place, *others = _places(program, layer)
+    if others:
+        raise runs_not_once(layer, f"{len(others) + 1} calls")
+    return place
 
 
 def _shifted(program: Program, arguments: Sequence[Any], place: int, shift: Array) -> tuple[jax.Array, jax.Array]:

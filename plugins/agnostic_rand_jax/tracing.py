@@ -8,8 +8,7 @@ from typing import Any
 
 import jax
 
-from agnostic_rand.adapters import OpenRequest, mapped
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import OpenRequest, called_on, mapped
 from agnostic_rand_jax.arrays import is_inexact, placed
 from agnostic_rand_jax.calling import with_side_inputs
 from agnostic_rand_jax.closures import refuse_closures, varied
@@ -53,19 +52,10 @@ def traced(
     example, beside = request.example_inputs, request.example_beside
     if example is None:
         return None
-    try:
+    with called_on(example, name):
         inputs = placed(example, values.values())
         side = None if beside is None else mapped(lambda array: placed(array, values.values()), beside)
         jaxpr = jax.make_jaxpr(outputs)(with_side_inputs(values, side, inputs.shape[0]), inputs)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the model {name}",
-            expected="a model that can be called on the inputs",
-            received=f"{type(error).__name__} for inputs of shape {tuple(example.shape)}: {error}",
-            fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
-        ) from error
     # JAX flattens a dictionary by its sorted names.
     keys = sorted(values)
     found = dependence(jaxpr, len(keys))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -13,18 +12,20 @@ import numpy as np
 
 from agnostic_rand.adapters import (
     Array,
-    Forward,
     HostArray,
     Layer,
-    OrderSource,
+    ListedAdapter,
+    OpenRequest,
     Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
     by_first_use,
+    called_on,
     mapped,
+    refuse_integers,
 )
-from agnostic_rand.errors import InputError, ModelError, unknown_name
+from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.beside import SideRuntimes
 from agnostic_rand_keras.bound_functions import refuse_bound_functions
@@ -37,7 +38,7 @@ from agnostic_rand_keras.inventory import take_inventory
 from agnostic_rand_keras.kept_state import kept_state
 from agnostic_rand_keras.native_init import initialized
 from agnostic_rand_keras.order import graph_order
-from agnostic_rand_keras.random_state import keras_state, set_keras_state
+from agnostic_rand_keras.random_state import keras_state, set_keras_state, unmoved
 from agnostic_rand_keras.reads import Name, Seen, is_learned, others
 from agnostic_rand_keras.runtime import Runtime, open_runtime, refuse_strangers
 from agnostic_rand_keras.statistics import normalizations, refuse_unknown_statistics
@@ -46,15 +47,13 @@ from agnostic_rand_keras.tree import all_layers, all_variables, seed_states
 from agnostic_rand_keras.watching import watched
 
 
-class KerasAdapter:
+class KerasAdapter(ListedAdapter[keras.Variable]):
     """A built model in its own precision; it is called with `training=False`.
 
     Args:
         model: The model.
-        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
-        example_inputs: A small batch on which the order of layers is traced. Without it the order is
-            that of the functional graph where there is one, else that of declaration.
-        example_beside: What stands beside it for a model of several inputs.
+        request: What it is opened with, such as `forward(model, inputs) -> outputs`. Without an example the order
+            of layers is that of the functional graph where there is one, else that of declaration.
 
     Raises:
         ModelError: The model cannot be read, or not called on the example.
@@ -62,33 +61,23 @@ class KerasAdapter:
 
     framework = "keras"
 
-    def __init__(
-        self,
-        model: keras.Model,
-        *,
-        forward: Forward | None = None,
-        example_inputs: Array | None = None,
-        example_beside: SideInputs | None = None,
-    ) -> None:
+    def __init__(self, model: keras.Model, request: OpenRequest) -> None:
         self._model = model
-        self.side_inputs: SideInputs | None = None
         inventory = take_inventory(model)
-        self._layers = inventory.layers
-        self._variables = inventory.variables
-        self._owners = inventory.owners
-        self._forward = ForwardPass(model, all_variables(model), forward)
+        self._layers, self._held, self._owners = inventory.layers, inventory.held, inventory.owners
+        self._forward = ForwardPass(model, all_variables(model), request.forward)
         self._runtime = open_runtime(self._forward)
         self._besides = SideRuntimes(self._forward)
         self._starts = LayerStarts()
         self._dtype = _input_dtype(self._layers)
         self._example: tuple[Array, SideInputs | None] = (None, None)
-        self.order_source: OrderSource = "declared"
-        self.other_arrays: tuple[str, ...] = ()
-        if example_inputs is not None:
-            self._trace(example_inputs, example_beside)
+        if request.example_inputs is not None:
+            self._trace(request.example_inputs, request.example_beside)
         elif (order := graph_order(model, self._layers, self._owners)) is not None:
             self._layers, self.order_source = order, "traced"
-        self.channel_axis = channel_axis(model, [self._owners[layer.name] for layer in self._layers])
+        self.channel_axis = channel_axis(
+            keras, [*(self._owners[layer.name] for layer in self._layers), *all_layers(model)]
+        )
 
     @property
     def native(self) -> keras.Model:
@@ -105,30 +94,14 @@ class KerasAdapter:
         """How often each function was traced and compiled, by this adapter and those of copies."""
         return dict(self._runtime.traces)
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, in the order of the forward pass where it was seen."""
-        return self._layers
+    def _copies(self, held: Mapping[str, keras.Variable]) -> dict[str, HostArray]:
+        return {name: host_copy(variable.value) for name, variable in held.items()}
 
-    def read(self, layer: str) -> dict[str, HostArray]:
-        """Host copies; bfloat16 comes as float32."""
-        return {name: host_copy(variable.value) for name, variable in self._held(layer).items()}
-
-    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
-        """Assign the values to the variables."""
-        held = self._held(layer)
-        for name, value in values.items():
-            if name not in held:
-                raise unknown_name(f"parameter of layer {layer!r}", name, held)
-            if tuple(np.shape(value)) != tuple(held[name].shape):
-                raise ModelError(
-                    f"the values for {layer}.{name}",
-                    expected=f"an array of shape {tuple(held[name].shape)}",
-                    received=f"shape {tuple(np.shape(value))}",
-                    fix="Pass values of the parameter's shape, in Keras' layout.",
-                )
+    def _assign(self, layer: str, values: Mapping[str, HostArray]) -> None:
         for name, value in values.items():
             # Keras registers the types that NumPy lacks, such as bfloat16, with NumPy.
-            held[name].assign(np.array(value).astype(held[name].dtype))
+            variable = self._held[layer][name]
+            variable.assign(np.array(value).astype(variable.dtype))
 
     def reads(self, inputs: Array, of: KerasAdapter) -> Reads:
         """What the outputs depend on of this model, or of the one that it was copied from."""
@@ -141,12 +114,6 @@ class KerasAdapter:
             held = others(self._model, self._listed()).items()
             refuse_strangers(self._model, [path for (_, path), array in held if is_learned(array)])
         return cloned(self._model, self._opened)
-
-    def beside(self, inputs: SideInputs) -> Self:
-        """The same model as a function of one of its inputs; what was compiled is shared."""
-        twin = copy.copy(self)
-        twin.side_inputs = inputs
-        return twin
 
     def asarray(self, x: HostArray) -> Array:
         """A copy on the model's device; floating values in its precision, at least float32."""
@@ -165,27 +132,12 @@ class KerasAdapter:
         """The outputs with `training=False`, `(n, classes)`."""
         return self._at(inputs)[1].predict(inputs)
 
-    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> Array:
-        """The gradient of the targets' outputs, shaped like the inputs."""
-        return self.output_and_gradient(inputs, targets, relu=relu)[1]
-
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[Array, Array]:
         """The outputs and the gradient, from one forward pass."""
-        if not keras.backend.is_float_dtype(inputs.dtype):
-            raise InputError(
-                "inputs",
-                expected="floating-point inputs, which have a gradient",
-                received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with "
-                "the name of their embedding.",
-            )
+        refuse_integers(inputs.dtype, floating=keras.backend.is_float_dtype(inputs.dtype))
         return self._at(inputs)[1].output_and_gradient(inputs, targets, relu)
-
-    def relu_rules(self) -> tuple[ReluRule, ...]:
-        """All rules; what is a ReLU is told by the framework's own plugin, and the same on each backend."""
-        return ("standard", "guided", "deconv")
 
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
         """By path, the shape of what each layer puts out, in the order in which they finish."""
@@ -217,15 +169,14 @@ class KerasAdapter:
 
     def kept_state(self) -> Callable[[], None]:
         """What is trainable, modes, and the variables that no layer lists."""
-        listed = {id(variable) for held in self._variables.values() for variable in held.values()}
+        listed = {id(variable) for held in self._held.values() for variable in held.values()}
         unlisted = [variable for variable in self._forward.variables if id(variable) not in listed]
         return kept_state(self._model, unlisted, self._runtime)
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the initializers give that the layer keeps; nothing for a model's own weights."""
-        held = self._held(layer)
-        names = [p.name for known in self._layers if known.name == layer for p in known.parameters]
-        return initialized(self._owner(layer), {name: held[name] for name in names}, seed)
+        with unmoved():
+            return initialized(keras, self._owner(layer), self._parameters(layer), seed)
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
@@ -259,7 +210,7 @@ class KerasAdapter:
     def _opened(self, duplicate: keras.Model) -> Self:
         """The adapter of a copy; its forward pass shows whether it calls what it owns."""
         example, beside = self._example
-        twin = type(self)(duplicate, forward=self._forward.forward)
+        twin = type(self)(duplicate, OpenRequest(forward=self._forward.forward))
         twin._runtime = self._runtime.for_copy(twin._forward)
         if example is None:
             refuse_bound_functions(self._model, duplicate)
@@ -292,18 +243,9 @@ class KerasAdapter:
         inputs = self.asarray(example_inputs)
         beside = None if example_beside is None else mapped(self.asarray, example_beside)
         traced = self if beside is None else self.beside(beside)
-        try:
-            held = others(self._model, self._listed())
+        held = others(self._model, self._listed())
+        with called_on(example_inputs, repr(self._model.name)):
             seen = traced._at(inputs)[1].seen(inputs, self._listed() | held)
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"the model {self._model.name!r}",
-                expected="a model that can be called on the inputs",
-                received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
-                fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
-            ) from error
         own = {id(variable) for variable in self._forward.variables}
         foreign = [v.path for v in seen.first if v.trainable and id(v) not in own]
         refuse_strangers(self._model, [*seen.strangers, *foreign])
@@ -317,16 +259,12 @@ class KerasAdapter:
 
     def _listed(self) -> dict[Name, Any]:
         """What the layers list, by layer and name."""
-        return {(layer, name): v for layer, held in self._variables.items() for name, v in held.items()}
+        return {(layer, name): v for layer, held in self._held.items() for name, v in held.items()}
 
     def _owner(self, layer: str) -> keras.Layer:
-        self._held(layer)
-        return self._owners[layer]
-
-    def _held(self, layer: str) -> dict[str, keras.Variable]:
-        if layer not in self._variables:
-            raise unknown_name("layer", layer, self._variables)
-        return self._variables[layer]
+        self._of(layer)
+        owner: keras.Layer = self._owners[layer]
+        return owner
 
 
 def _input_dtype(layers: Sequence[Layer]) -> str:

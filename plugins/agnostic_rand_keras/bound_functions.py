@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import keras
 
-from agnostic_rand.adapters import BoundSearch
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import BoundSearch, bound_copy
 from agnostic_rand_keras.tree import all_layers, all_variables, operations
 
 _FRAMEWORKS = frozenset({"keras", "tensorflow", "torch", "jax", "jaxlib", "numpy"})
@@ -35,12 +34,7 @@ def refuse_bound_functions(model: keras.Model, duplicate: keras.Model) -> None:
         for name, value in {**vars(part), "call": type(part).call, "the arguments": given}.items():
             reached = search.reached(value)
             if reached is not None:
-                raise ModelError(
-                    "the copy of the model",
-                    expected="functions that use the copy's own layers and weights",
-                    received=f"{name} of {part.name!r}, which is bound to {reached} of the original",
-                    fix="Pass isolation='in_place', or example_inputs: a trace shows what the function uses.",
-                )
+                raise bound_copy(repr(model.name), f"{name} of {part.name!r}", reached)
 
 
 def _named(model: keras.Model) -> dict[int, str]:

@@ -1,33 +1,27 @@
-"""Where a model keeps the channels of its inputs."""
+"""Where a model keeps the channels of its inputs: for Keras 2 and 3."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import keras
-
-from agnostic_rand_keras.tree import all_layers
-
-_SPATIAL = tuple(
-    kind
-    for name, kind in vars(keras.layers).items()
-    if isinstance(kind, type) and ("Conv" in name or "Pooling" in name)
-)
+from typing import Any
 
 
-def channel_axis(model: keras.Model, ordered: Iterable[keras.Layer]) -> int:
+def channel_axis(keras: Any, layers: Iterable[Any]) -> int:
     """1 for channels first, else -1: as the first convolution has it, or the first pooling.
 
     Others say less: a Flatten that is left as it is made has a format too, whatever it is given.
 
     Args:
-        model: The model.
-        ordered: Those of its layers that have parameters, from input to output.
+        keras: The package.
+        layers: Those of the model, from input to output.
     """
-    layers = (*ordered, *all_layers(model))
-    formats = [
-        getattr(layer, "data_format", None)
-        for layer in (*(layer for layer in layers if isinstance(layer, _SPATIAL)), *layers)
-    ]
-    known = next((f for f in formats if f in ("channels_first", "channels_last")), keras.config.image_data_format())
+    named = (
+        (name, getattr(keras.layers, name)) for name in dir(keras.layers) if "Conv" in name or "Pooling" in name
+    )
+    spatial = tuple(kind for _, kind in named if isinstance(kind, type))
+    held = list(layers)
+    ordered = (*(layer for layer in held if isinstance(layer, spatial)), *held)
+    formats = (getattr(layer, "data_format", None) for layer in ordered)
+    default = keras.backend.image_data_format()
+    known = next((found for found in formats if found in ("channels_first", "channels_last")), default)
     return 1 if known == "channels_first" else -1

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
-from agnostic_rand.adapters import Array, Forward
+from agnostic_rand.adapters import Array, Forward, no_outputs
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.calling import call_model
 from agnostic_rand_keras.reads import FirstUses
@@ -58,13 +57,7 @@ class ForwardPass:
 
     def _checked(self, outputs: Array) -> Array:
         if not keras.ops.is_tensor(outputs):
-            received, place = _described(outputs)
-            raise ModelError(
-                f"the output of {self.model.name!r}",
-                expected="one tensor (n, classes)",
-                received=received,
-                fix=f"Pass forward=lambda model, inputs: ... that returns it, such as model(inputs){place}.",
-            )
+            raise no_outputs(repr(self.model.name), outputs)
         shape = tuple(outputs.shape)
         if len(shape) not in (1, 2):
             raise ModelError(
@@ -76,13 +69,3 @@ class ForwardPass:
         if keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16"):
             outputs = keras.ops.cast(outputs, "float32")
         return outputs[:, None] if len(shape) == 1 else outputs
-
-
-def _described(outputs: Any) -> tuple[str, str]:
-    """What several outputs are, and how one of them is taken out."""
-    kind = type(outputs).__name__
-    if isinstance(outputs, dict) and outputs:
-        return f"a {kind} with {', '.join(map(str, outputs))}", f"[{next(iter(outputs))!r}]"
-    if isinstance(outputs, list | tuple):
-        return f"a {kind} of {len(outputs)}", "[0]"
-    return f"a {kind}", ".logits"

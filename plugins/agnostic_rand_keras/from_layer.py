@@ -9,8 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from agnostic_rand.adapters import Array, ReluRule
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import Array, ReluRule, runs_not_once
 from agnostic_rand_keras.beside import Given
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import inner_layer, observed
@@ -50,12 +49,7 @@ class FromLayerPass(ForwardPass):
         with observed(place, replaced):
             outputs = whole(given[-1], None if values is None else given[:-1], training=training)
         if calls != 1:
-            raise ModelError(
-                f"the layer {next(iter(place))!r}",
-                expected="a layer that runs once in a forward pass and puts out one tensor",
-                received=f"{calls} calls",
-                fix="Name another layer.",
-            )
+            raise runs_not_once(next(iter(place)), f"{calls} calls")
         return outputs
 
 

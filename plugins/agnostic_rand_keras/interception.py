@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from agnostic_rand.adapters import put_back
-from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand.errors import unknown_name
 from agnostic_rand_keras.tree import places
 
 Around = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -97,13 +97,3 @@ def output_shapes(
     with observed(inner_layers(model), note):
         run()
     return shapes
-
-
-def unreachable(layer: str, received: str) -> ModelError:
-    """Describe a layer whose output cannot be differentiated with respect to."""
-    return ModelError(
-        f"the layer {layer!r}",
-        expected="a layer whose output is one tensor that the model's output depends on",
-        received=received,
-        fix="Name another layer.",
-    )

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
 
-from agnostic_rand.adapters import Layer, Parameter
+from agnostic_rand.adapters import DistinctNames, Entry, Inventory, Parameter, inventory_of
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.roles import STATISTICS, meaning
 from agnostic_rand_keras.torch_buffers import Buffer, running_statistics
-from agnostic_rand_keras.tree import Place, declared_fixed, declared_trainable, distinct, places
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The layers in order of declaration, and where their values live.
-
-    Args:
-        layers: From first to last declared.
-        variables: By layer and parameter name, the variable.
-        owners: By layer, the Keras layer that owns it.
-    """
-
-    layers: tuple[Layer, ...]
-    variables: dict[str, dict[str, keras.Variable]]
-    owners: dict[str, keras.Layer]
+from agnostic_rand_keras.tree import Place, declared_fixed, declared_trainable, places
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +25,7 @@ class _Held:
         return bool(self.variable.path.split("/")[-2:-1] == [self.place.layer.name])
 
 
-def take_inventory(model: keras.Model) -> Inventory:
+def take_inventory(model: keras.Model) -> Inventory[keras.Variable]:
     """List the parameters of a model.
 
     Raises:
@@ -57,31 +42,25 @@ def take_inventory(model: keras.Model) -> Inventory:
     learned = [_Held(p, name, v) for p in held for name, v in _learned(p.layer).items()]
     owned = _owned(learned)
     names = _layer_names(model, held, owned)
-    layers: dict[str, Layer] = {}
-    variables: dict[str, dict[str, keras.Variable]] = {}
-    owners: dict[str, keras.Layer] = {}
-    for entry in [*owned.values(), *_statistics(held)]:
-        layer = names.get(id(entry.variable)) or entry.place.path or model.name
-        bare = id(entry.variable) in names
-        kind = "Variable" if bare else type(entry.place.layer).__name__
-        known = layers.get(layer) or Layer(layer, kind, ())
-        if id(entry.variable) in owned:
-            known = replace(known, parameters=(*known.parameters, _described(entry)))
-        else:
-            known = replace(known, statistics=(*known.statistics, _described(entry)))
-        layers[layer] = known
-        variables.setdefault(layer, {})[entry.name] = entry.variable
-        owners[layer] = entry.place.layer
-    for entry in learned:
-        first = owned[id(entry.variable)]
-        if first.place is not entry.place:
-            layer = names.get(id(entry.variable)) or first.place.path or model.name
-            alias = f"{entry.place.path}/{entry.name}".lstrip("/")
-            aliases = tuple(dict.fromkeys((*layers[layer].aliases, alias)))
-            layers[layer] = replace(layers[layer], aliases=aliases)
-    order = [place.path or model.name for place in held]
-    declared = sorted(layers.values(), key=lambda layer: order.index(layer.name) if layer.name in order else -1)
-    return Inventory(tuple(declared), variables, owners)
+    aliases: dict[int, tuple[str, ...]] = {}
+    for one in learned:
+        if owned[id(one.variable)].place is not one.place:
+            alias = f"{one.place.path}/{one.name}".lstrip("/")
+            aliases[id(one.variable)] = (*aliases.get(id(one.variable), ()), alias)
+    order = {place.path or model.name: position for position, place in reversed(list(enumerate(held)))}
+    entries = [
+        Entry(
+            names.get(id(one.variable)) or one.place.path or model.name,
+            "Variable" if id(one.variable) in names else type(one.place.layer).__name__,
+            _described(one),
+            one.variable,
+            one.place.layer,
+            statistic=id(one.variable) not in owned,
+            aliases=aliases.get(id(one.variable), ()),
+        )
+        for one in (*owned.values(), *_statistics(held))
+    ]
+    return inventory_of(sorted(entries, key=lambda entry: order.get(entry.layer, -1)))
 
 
 def _owned(learned: list[_Held]) -> dict[int, _Held]:
@@ -96,9 +75,11 @@ def _owned(learned: list[_Held]) -> dict[int, _Held]:
 
 def _layer_names(model: keras.Model, held: tuple[Place, ...], owned: dict[int, _Held]) -> dict[int, str]:
     """What a model owns beside its layers, such as a class token, is a layer of its own."""
-    taken = {place.path for place in held}
+    names = DistinctNames()
+    for place in held:
+        names.of(place.path, place.path)
     bare = [entry for entry in owned.values() if entry.place.layer is model]
-    return {id(entry.variable): distinct(entry.name, taken) for entry in bare} if len(held) > 1 else {}
+    return {id(entry.variable): names.of(id(entry.variable), entry.name) for entry in bare} if len(held) > 1 else {}
 
 
 def _statistics(held: tuple[Place, ...]) -> list[_Held]:

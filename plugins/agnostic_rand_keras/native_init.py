@@ -1,16 +1,14 @@
-"""A layer's own initializers, with seeds of their own."""
+"""A layer's own initializers, with seeds of their own: for Keras 2 and 3."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand_keras.arrays import host_copy
-from agnostic_rand_keras.random_state import unmoved
 
 # Where a layer keeps the initializer of a variable under another name than the variable's.
 _OTHER_NAMES = {
@@ -20,35 +18,35 @@ _OTHER_NAMES = {
 }
 
 
-def initialized(layer: keras.Layer, variables: Mapping[str, keras.Variable], seed: int) -> dict[str, HostArray]:
+def initialized(keras: Any, layer: Any, variables: Mapping[str, Any], seed: int) -> dict[str, HostArray]:
     """Fresh values of those variables whose initializer the layer keeps.
 
+    Global generators may move.
+
     Args:
+        keras: The package.
         layer: The layer that owns them.
         variables: By name.
         seed: Decides the values; each variable has a seed of its own.
     """
     fresh: dict[str, HostArray] = {}
     seeds = np.random.SeedSequence(seed).generate_state(len(variables)) >> 1
-    with unmoved():
-        for (name, variable), own in zip(variables.items(), seeds, strict=True):
-            initializer = _initializer(layer, name)
-            drawn = None if initializer is None else _drawn(layer, name, initializer, variable, int(own))
-            if drawn is not None:
-                fresh[name] = drawn
+    for (name, variable), own in zip(variables.items(), seeds, strict=True):
+        initializer = _initializer(keras, layer, name)
+        drawn = None if initializer is None else _drawn(keras, layer, name, initializer, variable, int(own))
+        if drawn is not None:
+            fresh[name] = drawn
     return fresh
 
 
-def _initializer(layer: keras.Layer, name: str) -> Any | None:
-    if name == "kernel" and isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
+def _initializer(keras: Any, layer: Any, name: str) -> Any | None:
+    if name == "kernel" and isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
         return layer.depthwise_initializer
     return getattr(layer, _OTHER_NAMES.get(name, f"{name}_initializer"), None)
 
 
-def _drawn(
-    layer: keras.Layer, name: str, initializer: Any, variable: keras.Variable, seed: int
-) -> HostArray | None:
-    make = _reseeded(initializer, seed)
+def _drawn(keras: Any, layer: Any, name: str, initializer: Any, variable: Any, seed: int) -> HostArray | None:
+    make = _reseeded(keras, initializer, seed)
     if make is None:
         return None
     shape = tuple(int(n) for n in variable.shape)
@@ -59,7 +57,7 @@ def _drawn(
     return value if value.shape == shape else None
 
 
-def _reseeded(initializer: Any, seed: int) -> Callable[..., Any] | None:
+def _reseeded(keras: Any, initializer: Any, seed: int) -> Callable[..., Any] | None:
     """The initializer made anew: the one that the layer keeps would return the same values again."""
     if not isinstance(initializer, keras.initializers.Initializer):
         return None

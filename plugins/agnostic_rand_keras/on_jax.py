@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from types import ModuleType
 from typing import Any, Self
 
@@ -14,12 +12,12 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand.adapters import Array, HostArray, ReluRule, unusable_layer
+from agnostic_rand_jax.compiled import Compiled, Values, differentiated, selected
 from agnostic_rand_jax.dependence import Dependence, dependence, mark_of
 from agnostic_rand_jax.relu import with_rule
 from agnostic_rand_keras.forward import ForwardPass
-from agnostic_rand_keras.interception import inner_layer, observed, unreachable
-from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.interception import inner_layer, observed
 from agnostic_rand_keras.reads import Name, Seen, named
 from agnostic_rand_keras.relu_layers import plain_leaks
 from agnostic_rand_keras.runtime import Loss, Update
@@ -36,16 +34,17 @@ class JaxRuntime:
     xp: ModuleType = jnp
 
     def __init__(self, forward: ForwardPass) -> None:
-        self._forward = forward
-        self._jitted = _JittedFunctions(forward)
-        self.traces = self._jitted.traces
+        # What is compiled is the original's code, also for copies.
+        self._forward = self._original = forward
+        self._compiled = Compiled(lambda values, inputs: forward(inputs, list(values.values())))
+        self.traces = self._compiled.traces
         self._trace: Any = None
         self._reached: dict[object, tuple[Dependence, tuple[keras.Variable, ...]]] = {}
 
     def for_copy(self, forward: ForwardPass) -> Self:
         """The same jitted functions, on other weights."""
         twin = type(self)(forward)
-        twin._jitted, twin.traces = self._jitted, self.traces
+        twin._compiled, twin._original, twin.traces = self._compiled, self._original, self.traces
         return twin
 
     def asarray(self, x: HostArray, dtype: str) -> jax.Array:
@@ -77,7 +76,7 @@ class JaxRuntime:
                 outputs, first[:] = self._forward.first_uses(given, values)
                 return outputs
 
-            jaxpr = jax.make_jaxpr(called)(self._values(), inputs)
+            jaxpr = jax.make_jaxpr(called)(list(self._values().values()), inputs)
             self._reached[kind] = dependence(jaxpr, len(self._forward.variables)), tuple(first)
         found, read = self._reached[kind]
         # A variable of another model has no argument of its own: reading it is all that shows.
@@ -93,29 +92,42 @@ class JaxRuntime:
 
     def predict(self, inputs: Array) -> jax.Array:
         """The outputs."""
-        outputs: jax.Array = self._call("predict", self._jitted.predict, inputs)[0]
-        return outputs
+        return self._compiled.predict(self._values(), inputs)
 
     def output_and_gradient(self, inputs: Array, targets: Array, relu: ReluRule) -> tuple[jax.Array, jax.Array]:
         """By one forward and one backward pass."""
-        function = partial(self._jitted.output_and_gradient, relu=relu)
-        outputs, gradient = self._call(f"gradient {relu}", function, inputs, targets)
+        if relu == "standard":
+            return self._compiled.output_and_gradient(self._values(), inputs, targets, relu)
+        forward = self._original
+
+        def ruled(values: Values, inputs: Array) -> Array:
+            with plain_leaks(forward.model, relu):
+                return forward(inputs, list(values.values()))
+
+        function = self._compiled.function(
+            ("gradient", relu), lambda: differentiated(with_rule(ruled, relu, repr(forward.model.name)))
+        )
+        outputs, gradient = self._compiled.over_batch(function, self._values(), inputs, targets)
         return outputs, gradient
 
     def layer_gradient(self, inputs: Array, targets: Array, layer: str) -> tuple[jax.Array, jax.Array]:
         """By one forward pass, and a backward pass down to the layer."""
-        function = partial(self._jitted.layer_gradient, layer=layer)
+        function = self._compiled.function(("layer", layer), lambda: _gradient_at(self._original, layer))
         try:
-            activation, gradient = self._call(f"layer {layer}", function, inputs, targets)
+            activation, gradient = self._compiled.over_batch(function, self._values(), inputs, targets)
         except jax.errors.UnexpectedTracerError as error:
             received = "one inside a loop, such as the cell of a recurrent layer"
-            raise unreachable(layer, received) from error
+            raise unusable_layer(layer, received) from error
         return activation, gradient
 
     def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
         """Computed by one jitted function, whichever layers are chosen."""
-        jitted = self._jitted.compiled("batch statistics", self._jitted.batch_statistics)
-        return [np.asarray(value) for value in jitted(self._values(), inputs, jnp.asarray(chosen))]
+        forward = self._original
+        function = self._compiled.function(
+            "batch statistics",
+            lambda: lambda values, x, by: batch_statistics(forward, list(values.values()), x, by),
+        )
+        return [np.asarray(value) for value in function(self._values(), inputs, jnp.asarray(chosen))]
 
     def training_step(
         self, update: Update, loss: Loss, seed: int
@@ -173,60 +185,17 @@ class JaxRuntime:
     def set_random_state(self, state: Any) -> None:
         """Nothing to put back."""
 
-    def _values(self) -> list[Array]:
-        return [variable.value for variable in self._forward.variables]
-
-    def _call(self, name: str, function: Callable[..., Any], *arrays: Array) -> list[Array]:
-        missing = self._jitted.sizes.missing(arrays[0])
-        count = arrays[0].shape[0]
-        given = [_padded(array, missing) for array in arrays]
-        results = self._jitted.compiled(name, function)(self._values(), *given)
-        return [jnp.asarray(np.asarray(result)[:count]) if missing else result for result in results]
+    def _values(self) -> Values:
+        # JAX sorts them by their keys.
+        return {f"{i:09}": variable.value for i, variable in enumerate(self._forward.variables)}
 
 
-class _JittedFunctions:
-    """The functions to compile, and those that were."""
+def _gradient_at(forward: ForwardPass, layer: str) -> Callable[[Values, Array, Array], tuple[Array, Array]]:
+    """A function `(values, inputs, targets) -> (last output of the layer, gradient at it)`."""
+    watched = {layer: inner_layer(forward.model, layer)}
 
-    def __init__(self, forward: ForwardPass) -> None:
-        self._forward = forward
-        self._functions: dict[str, Any] = {}
-        self.sizes = BatchSizes()
-        self.traces: Counter[str] = Counter()
-
-    def compiled(self, name: str, function: Callable[..., Any]) -> Any:
-        """The jitted function of that name; made of `function` where there is none."""
-        if name not in self._functions:
-
-            def counted(*arguments: Any) -> Any:
-                self.traces[name] += 1
-                return function(*arguments)
-
-            self._functions[name] = jax.jit(counted)
-        return self._functions[name]
-
-    def predict(self, values: list[Array], inputs: Array) -> tuple[Array, ...]:
-        return (self._forward(inputs, values),)
-
-    def batch_statistics(self, values: list[Array], inputs: Array, chosen: Array) -> list[Array]:
-        return batch_statistics(self._forward, values, inputs, chosen)
-
-    def output_and_gradient(
-        self, values: list[Array], inputs: Array, targets: Array, relu: ReluRule
-    ) -> tuple[Array, ...]:
-        def ruled(values: list[Array], inputs: Array) -> Array:
-            with plain_leaks(self._forward.model, relu):
-                return self._forward(inputs, values)
-
-        function: Callable[[Array], Array] = partial(self._forward, values=values)
-        if relu != "standard":
-            function = partial(with_rule(ruled, relu, self._forward.model.name), values)
-        outputs, pullback = jax.vjp(function, inputs)
-        (gradient,) = pullback(_directions(outputs, targets))
-        return outputs, gradient
-
-    def layer_gradient(self, values: list[Array], inputs: Array, targets: Array, layer: str) -> tuple[Array, ...]:
+    def output_and_gradient(values: Values, inputs: Array, targets: Array) -> tuple[Array, Array]:
         caught: list[Array] = []
-        watched = {layer: inner_layer(self._forward.model, layer)}
 
         def shapes(inputs: Array) -> Array:
             def catch(_: str, output: Array) -> Array:
@@ -234,14 +203,14 @@ class _JittedFunctions:
                 return output
 
             with observed(watched, catch):
-                return self._forward(inputs, values)
+                return forward(inputs, list(values.values()))
 
         jax.eval_shape(shapes, inputs)
         if not caught:
-            raise unreachable(layer, "no such tensor in the forward pass")
+            raise unusable_layer(layer, "no such tensor in the forward pass")
         calls, last = len(caught), caught[-1]
 
-        def moved(shift: Array) -> tuple[Array, Array]:
+        def score(shift: Array) -> tuple[Array, Array]:
             caught.clear()
 
             def move(_name: str, output: Array) -> Array:
@@ -250,25 +219,10 @@ class _JittedFunctions:
                 return caught[-1]
 
             with observed(watched, move):
-                outputs = self._forward(inputs, values)
-            return outputs, caught[-1]
+                outputs = forward(inputs, list(values.values()))
+            return selected(outputs, targets), caught[-1]
 
-        outputs, pullback, activation = jax.vjp(moved, jnp.zeros(last.shape, last.dtype), has_aux=True)
-        (gradient,) = pullback(_directions(outputs, targets))
+        gradient, activation = jax.grad(score, has_aux=True)(jnp.zeros(last.shape, last.dtype))
         return activation, gradient
 
-
-def _directions(outputs: Array, targets: Array) -> Array:
-    """The weights `(n, classes)` of the outputs in the sum that is differentiated."""
-    if targets.ndim == 2:
-        return targets.astype(outputs.dtype)
-    return jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype)
-
-
-def _padded(array: Array, missing: int) -> Array:
-    if not missing:
-        return array
-    # On the host: JAX compiles each of these operations anew for each size.
-    held = np.asarray(array)
-    # The last sample again: unlike zeros it cannot make a model divide by zero.
-    return jnp.asarray(np.concatenate([held, np.repeat(held[-1:], missing, axis=0)]))
+    return output_and_gradient

@@ -19,16 +19,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand.adapters import Array, BatchSizes, HostArray, ReluRule, filled, no_gradient, unusable_layer
 from agnostic_rand_keras.forward import ForwardPass
-from agnostic_rand_keras.interception import inner_layer, observed, unreachable
-from agnostic_rand_keras.padding import BatchSizes
+from agnostic_rand_keras.interception import inner_layer, observed
 from agnostic_rand_keras.reads import Name, Seen, named
 from agnostic_rand_keras.relu_layers import plain_leaks
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient
+from agnostic_rand_keras.runtime import Loss, Update
 from agnostic_rand_keras.statistics import batch_statistics
-from agnostic_rand_keras.tensorflow_seeds import global_state, set_global_state
 from agnostic_rand_tensorflow.graph import FlatGraph, flattened
+from agnostic_rand_tensorflow.random_state import global_state, set_global_state
 from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
 
 
@@ -175,7 +174,7 @@ class _TracedFunctions:
         self._forward = forward
         self._functions: dict[tuple[object, ...], _Traced] = {}
         self._sizes = BatchSizes()
-        self.traces: Counter[str] = Counter()
+        self.traces: Counter[Any] = Counter()
 
     def called(
         self, name: str, function: Callable[..., Any], values: list[tf.Tensor], arrays: list[HostArray]
@@ -187,7 +186,7 @@ class _TracedFunctions:
         traced = self._functions[kind]
         count = len(arrays[0])
         missing = 0 if traced.any_size else self._sizes.missing(arrays[0])
-        results = traced.function(values, *(tf.convert_to_tensor(_padded(array, missing)) for array in arrays))
+        results = traced.function(values, *(tf.convert_to_tensor(filled(array, missing)) for array in arrays))
         return [result.numpy()[:count] for result in results]
 
     def _trace(self, function: Any, values: list[tf.Tensor], arrays: list[HostArray]) -> _Traced:
@@ -226,7 +225,7 @@ class _TracedFunctions:
             outputs = ruled.outputs
             gradient = ruled.gradient(_selected(outputs, targets))
         if gradient is None:
-            raise no_gradient(self._forward.model)
+            raise no_gradient(repr(self._forward.model.name))
         return outputs, tf.convert_to_tensor(gradient)
 
     def layer_gradient(
@@ -246,12 +245,12 @@ class _TracedFunctions:
                 outputs = self._forward(inputs, values)
             selected = _selected(outputs, targets)
         if not caught:
-            raise unreachable(layer, "no such tensor in the forward pass")
+            raise unusable_layer(layer, "no such tensor in the forward pass")
         if caught[-1].graph is not graph:
-            raise unreachable(layer, "one inside a loop, such as the cell of a recurrent layer")
+            raise unusable_layer(layer, "one inside a loop, such as the cell of a recurrent layer")
         gradient = tape.gradient(selected, caught[-1])
         if gradient is None:
-            raise unreachable(layer, "an output that is not used")
+            raise unusable_layer(layer, "an output that is not used")
         return caught[-1], tf.convert_to_tensor(gradient)
 
 
@@ -268,8 +267,3 @@ def _spec(value: tf.Tensor) -> tf.TensorSpec:
 def _has_fixed_batch(model: keras.Model) -> bool:
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return any(len(x.shape) and x.shape[0] is not None for x in inputs)
-
-
-def _padded(array: HostArray, missing: int) -> HostArray:
-    # The last sample again: unlike zeros it cannot make a model divide by zero.
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array

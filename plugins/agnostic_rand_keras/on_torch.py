@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,20 +11,22 @@ from typing import Any, Self
 
 import array_api_compat.torch
 import keras
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agnostic_rand.adapters import Array, HostArray, ReluRule, put_back
+from agnostic_rand.adapters import Array, HostArray, ReluRule, put_back, unusable_layer
 from agnostic_rand_keras.arrays import host_copy
 from agnostic_rand_keras.forward import ForwardPass
-from agnostic_rand_keras.interception import inner_layer, observed, unreachable
+from agnostic_rand_keras.interception import inner_layer, observed
 from agnostic_rand_keras.reads import Name, Seen, value_of
 from agnostic_rand_keras.relu_layers import plain_leaks
-from agnostic_rand_keras.runtime import Loss, Update, no_gradient, refuse_plain_gradient
+from agnostic_rand_keras.runtime import Loss, Update, refuse_plain_gradient
 from agnostic_rand_keras.statistics import batch_statistics
 from agnostic_rand_keras.tree import all_layers
-from agnostic_rand_torch.modes import active, interpreted, without_caches
+from agnostic_rand_torch.arrays import own_tensor
+from agnostic_rand_torch.gradients import input_gradient, selected
+from agnostic_rand_torch.modes import active, interpreted, own_flags, with_gradients, without_caches
+from agnostic_rand_torch.random_state import random_state, same_draws, set_random_state
 from agnostic_rand_torch.relu import ReluRules
 from agnostic_rand_torch.tracing import writes_itself
 from agnostic_rand_torch.watch import WritesItselfError, watched
@@ -43,7 +46,7 @@ class TorchRuntime:
         self._model = forward.model
         first = next(iter(forward.variables), None)
         self._device = torch.device("cpu") if first is None else first.value.device
-        self.traces: Counter[str] = Counter()
+        self.traces: Counter[Any] = Counter()
         self._draws = True
 
     def for_copy(self, forward: ForwardPass) -> Self:
@@ -54,9 +57,7 @@ class TorchRuntime:
 
     def asarray(self, x: Array, dtype: str) -> torch.Tensor:
         """A copy on the device of the weights."""
-        tensor = x.detach().clone() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
-        kind = getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(device=self._device, dtype=kind)
+        return own_tensor(x, self._device, getattr(torch, dtype))
 
     def to_native(self, x: Array) -> Array:
         """The tensor itself."""
@@ -105,16 +106,16 @@ class TorchRuntime:
         self, inputs: Array, targets: Array, relu: ReluRule
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """By one forward and one backward pass."""
-        with _differentiable(), self._evaluating():
+        with with_gradients(), self._evaluating():
             leaf = inputs.detach().clone().requires_grad_()
             if relu == "standard":
                 outputs = self._forward(leaf)
-                return outputs.detach(), self._gradient(outputs, targets, leaf)
+                return outputs.detach(), input_gradient(outputs, targets, leaf, repr(self._model.name))
             rules = ReluRules(relu)
             with interpreted(), plain_leaks(self._model, relu), active(rules):
                 outputs = self._forward(leaf)
             refuse_plain_gradient(self._model, relu, met=1, hidden=rules.hidden(outputs))
-            gradient = self._gradient(outputs, targets, leaf)
+            gradient = input_gradient(outputs, targets, leaf, repr(self._model.name))
             refuse_plain_gradient(self._model, relu, met=len(rules.applied), hidden=None)
             return outputs.detach(), gradient
 
@@ -127,16 +128,16 @@ class TorchRuntime:
             # What comes next may work in place, so it gets a copy.
             return caught[-1].clone()
 
-        with _differentiable(), self._evaluating():
+        with with_gradients(), self._evaluating():
             leaf = inputs.detach().clone()
             leaf.requires_grad_(leaf.is_floating_point())
             with observed({layer: inner_layer(self._model, layer)}, catch):
                 outputs = self._forward(leaf)
             if not caught:
-                raise unreachable(layer, "no such tensor in the forward pass")
-            (gradient,) = torch.autograd.grad(_selected(outputs, targets), caught[-1], allow_unused=True)
+                raise unusable_layer(layer, "no such tensor in the forward pass")
+            (gradient,) = torch.autograd.grad(selected(outputs, targets), caught[-1], allow_unused=True)
         if gradient is None:
-            raise unreachable(layer, "an output that is not used")
+            raise unusable_layer(layer, "an output that is not used")
         return caught[-1].detach(), gradient
 
     def batch_statistics(self, inputs: Array, chosen: Sequence[bool]) -> list[HostArray]:
@@ -149,11 +150,12 @@ class TorchRuntime:
         self, update: Update, loss: Loss, seed: int
     ) -> Callable[[HostArray, HostArray], tuple[float, HostArray]]:
         """A step of Keras' own optimizer on autograd's gradients."""
-        draws = _OwnDraws(seed)
+        # Keras' own layers bring their generators; torch modules inside of Keras layers draw from the global one.
+        seeds = itertools.count(seed)
 
         def step(inputs: HostArray, labels: HostArray) -> tuple[float, HostArray]:
             given, classes = (self.asarray(array, str(array.dtype)) for array in (inputs, labels))
-            with _differentiable(), self.evaluating(), draws.in_use():
+            with with_gradients(), self.evaluating(), same_draws(self._device, next(seeds)):
                 outputs = self._forward.called(given, training=True)
                 value = loss(classes, outputs)
                 weights = [v.value for v in update.weights]
@@ -170,22 +172,11 @@ class TorchRuntime:
 
     def random_state(self) -> Any:
         """The states of the generators of the CPU and of accelerators in use."""
-        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        return torch.get_rng_state(), torch.cuda.get_rng_state_all() if in_use else None
+        return random_state()
 
     def set_random_state(self, state: Any) -> None:
         """Put the states back."""
-        torch.set_rng_state(state[0])
-        if state[1] is not None:
-            torch.cuda.set_rng_state_all(state[1])
-
-    def _gradient(self, outputs: torch.Tensor, targets: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
-        gradient = None
-        if outputs.requires_grad:
-            (gradient,) = torch.autograd.grad(_selected(outputs, targets), leaf, allow_unused=True)
-        if gradient is None:
-            raise no_gradient(self._model)
-        return gradient
+        set_random_state(state)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -203,7 +194,7 @@ class TorchRuntime:
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         # A torch module that draws shall draw the same in each call, and leave no trace of it.
-        draws = _OwnDraws(0).in_use() if self._draws else nullcontext()
+        draws = same_draws(self._device) if self._draws else nullcontext()
         with self.evaluating(), draws:
             yield
 
@@ -211,16 +202,12 @@ class TorchRuntime:
         """Modes, flags and gradients of torch's, and whether it records gradients."""
         modes, recording = self._modes(), torch.is_grad_enabled()
         tensors = [variable.value for variable in self._forward.variables]
-        flags = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors if tensor.is_leaf]
+        flags = own_flags(tensor for tensor in tensors if tensor.is_leaf)
 
         def restore() -> None:
             modes()
             torch.set_grad_enabled(recording)
-            for tensor, required, gradient in flags:
-                if tensor.requires_grad is not required:
-                    tensor.requires_grad_(required)
-                if tensor.grad is not gradient:
-                    tensor.grad = gradient
+            flags()
 
         return restore
 
@@ -234,37 +221,6 @@ class TorchRuntime:
                 part.training = mode
 
         return restore
-
-
-def _selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    if targets.ndim == 2:
-        return (outputs * targets).sum()
-    return outputs.gather(1, targets[:, None].long()).sum()
-
-
-@contextmanager
-def _differentiable() -> Iterator[None]:
-    """Record gradients, also inside the caller's `no_grad` or `inference_mode`."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-class _OwnDraws:
-    """A state of torch's global generator that goes on from step to step, unseen by others.
-
-    Keras' own layers bring their generators; torch modules inside of Keras layers draw from the global one.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._state = torch.Generator().manual_seed(seed).get_state()
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        before = torch.default_generator.get_state()
-        with put_back(lambda: torch.default_generator.set_state(before)):
-            torch.default_generator.set_state(self._state)
-            yield
-            self._state = torch.default_generator.get_state()
 
 
 class _DrawWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]

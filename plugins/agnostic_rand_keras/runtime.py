@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 import keras
 
-from agnostic_rand.adapters import Array, HostArray, ReluRule
+from agnostic_rand.adapters import Array, HostArray, ReluRule, no_relu, relu_out_of_reach
 from agnostic_rand.errors import ModelError
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.reads import Name, Seen
@@ -53,7 +53,7 @@ class Runtime(Protocol):
     xp: ModuleType
     """The array namespace of what `predict` and the gradients return."""
 
-    traces: Counter[str]
+    traces: Counter[Any]
     """How often each function was traced, which on TensorFlow and JAX goes before a compilation."""
 
     def for_copy(self, forward: ForwardPass) -> Self:
@@ -160,16 +160,6 @@ def refuse_strangers(model: keras.Model, names: Sequence[str]) -> None:
         )
 
 
-def no_gradient(model: keras.Model) -> ModelError:
-    """Describe outputs that no gradient connects to the inputs."""
-    return ModelError(
-        f"the gradient of {model.name!r}",
-        expected="outputs that depend on the inputs by operations with a gradient",
-        received="outputs that no gradient connects to the inputs",
-        fix="Remove stop_gradient, argmax and NumPy code from the forward pass, or pass forward=.",
-    )
-
-
 def refuse_plain_gradient(model: keras.Model, rule: ReluRule, *, met: int, hidden: str | None) -> None:
     """Raise where the gradient by a rule would be the plain one, in whole or in part.
 
@@ -183,16 +173,7 @@ def refuse_plain_gradient(model: keras.Model, rule: ReluRule, *, met: int, hidde
         ModelError: No ReLU was met, or one is hidden.
     """
     if hidden is not None:
-        raise ModelError(
-            f"relu={rule!r} on {model.name!r}",
-            expected="ReLUs that Keras or the framework calls in the open",
-            received=f"one inside {hidden}, where no rule reaches it",
-            fix="Use Gradient(), or write that part of the model without it (for recurrent layers: unroll=True).",
-        )
+        instead = "write that part of the model without it (for recurrent layers: unroll=True)"
+        raise relu_out_of_reach(rule, repr(model.name), f"one inside {hidden}", instead)
     if met == 0:
-        raise ModelError(
-            f"relu={rule!r} on {model.name!r}",
-            expected="at least one ReLU in the forward pass",
-            received="none (other activations)",
-            fix="Use Gradient(): without a ReLU this method is the plain gradient.",
-        )
+        raise no_relu(rule, repr(model.name))

@@ -11,8 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from agnostic_rand.adapters import Array, Layer
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.adapters import Array, Layer, no_variance, own_normalization
 from agnostic_rand_keras.forward import ForwardPass
 from agnostic_rand_keras.interception import intercepted
 from agnostic_rand_keras.tree import all_layers
@@ -40,12 +39,7 @@ def refuse_unknown_statistics(
     strangers = {name for owner, name in wanted.items() if owner not in known}
     for layer in layers:
         if layer.name in strangers and layer.statistics:
-            raise ModelError(
-                f"the statistics of {layer.name!r}",
-                expected="those of a BatchNormalization",
-                received=f"those of a {layer.kind}, which normalizes by code of its own",
-                fix="Use statistics='reset' or 'keep'.",
-            )
+            raise own_normalization(layer.name, layer.kind)
 
 
 def batch_statistics(
@@ -118,12 +112,7 @@ def _moments(inputs: Array, axis: int, mask: Array | None) -> tuple[Array, Array
 def _refuse_single_values(norms: Sequence[keras.Layer], seen: Sequence[Sequence[tuple[Array, Array, int]]]) -> None:
     for norm, calls in zip(norms, seen, strict=True):
         if any(count == 1 for _, _, count in calls):
-            raise InputError(
-                "the inputs for statistics='recalibrate'",
-                expected="more than one value for each feature, so that there is a variance",
-                received=f"a single one that reaches {norm.name!r}",
-                fix="Pass more samples, or use statistics='reset'.",
-            )
+            raise no_variance(f"a single value at the layer {norm.name!r}")
 
 
 def _means(norm: keras.layers.BatchNormalization, seen: list[tuple[Array, Array, int]]) -> tuple[Array, Array]:

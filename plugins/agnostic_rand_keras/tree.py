@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import keras
 
+from agnostic_rand.adapters import DistinctNames
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
@@ -82,27 +84,18 @@ def take_names(duplicate: keras.Layer, model: keras.Layer) -> None:
         own._name, own._path = other.name, other.path
 
 
-def distinct(name: str, taken: set[str]) -> str:
-    """The name, with a number where another has it already; it is taken afterwards."""
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    taken.add(candidate)
-    return candidate
-
-
 def _walk(layer: keras.Layer, path: str, holders: tuple[int, ...]) -> Iterator[Place]:
     yield Place(path, layer)
-    taken: set[str] = set()
-    for inner in sublayers(layer):
-        name = distinct(inner.name, taken)
+    names = DistinctNames()
+    for position, inner in enumerate(sublayers(layer)):
+        name = names.of(position, inner.name)
         # A layer may refer back to one that holds it.
         if id(inner) not in holders:
             yield from _walk(inner, f"{path}/{name}" if path else name, (*holders, id(layer)))
 
 
 def _named(variables: list[keras.Variable], wanted: list[keras.Variable]) -> dict[str, keras.Variable]:
-    taken: set[str] = set()
-    names = {id(v): distinct(v.name, taken) for v in {id(v): v for v in variables}.values()}
-    return {names[id(v)]: v for v in wanted}
+    names = DistinctNames()
+    for variable in variables:
+        names.of(id(variable), variable.name)
+    return {names.of(id(v), v.name): v for v in wanted}

@@ -36,11 +36,6 @@ def _is_keras3(model: Any) -> bool:
 
 
 def _open(model: Any, request: OpenRequest) -> ModelAdapter:
-    from agnostic_rand_tensorflow.opening import adapter_type
+    from agnostic_rand_tensorflow.keras_adapter import adapter_type
 
-    return adapter_type(model)(
-        model,
-        forward=request.forward,
-        example_inputs=request.example_inputs,
-        example_beside=request.example_beside,
-    )
+    return adapter_type(model)(model, request)

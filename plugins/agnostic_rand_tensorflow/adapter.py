@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Self
@@ -12,36 +11,39 @@ import numpy as np
 import tensorflow as tf
 
 from agnostic_rand.adapters import (
+    IN_PLACE,
     Array,
     Forward,
     HostArray,
-    Layer,
-    OrderSource,
+    Inventory,
+    ListedAdapter,
+    OpenRequest,
     Reads,
     ReluRule,
     SideInputs,
     TrainingStep,
     by_first_use,
+    called_on,
     joined,
     mapped,
 )
-from agnostic_rand.errors import ModelError, WeightsError, unknown_name
+from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.beside import SideFunctions
 from agnostic_rand_tensorflow.calling import Call, call_of
 from agnostic_rand_tensorflow.cloning import Duplicate, duplicated
 from agnostic_rand_tensorflow.deduction import deduced_meanings, used_variables
 from agnostic_rand_tensorflow.functions import Functions, host_targets
-from agnostic_rand_tensorflow.inventory import Inventory, take_inventory
+from agnostic_rand_tensorflow.inventory import take_inventory
 from agnostic_rand_tensorflow.legacy_keras import is_layer
 from agnostic_rand_tensorflow.others import other_arrays
 from agnostic_rand_tensorflow.ownership import Ownership, walk
-from agnostic_rand_tensorflow.random_state import GlobalState
+from agnostic_rand_tensorflow.random_state import global_state, set_global_state
 from agnostic_rand_tensorflow.training import training_step
 
 _HALF = (tf.float16, tf.bfloat16)
 
 
-class TensorFlowAdapter:
+class TensorFlowAdapter(ListedAdapter[tf.Variable]):
     """A model in its own precision, called through traced functions that read its variables.
 
     Arrays are NumPy's: TensorFlow's tensors do not follow the array API standard. What a variable of
@@ -50,10 +52,7 @@ class TensorFlowAdapter:
 
     Args:
         model: The module, or what `tf.saved_model.load` returned.
-        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
-        example_inputs: A small batch on which the order of layers and the use of variables are
-            traced, or `None`.
-        example_beside: What stands beside them for a model of several inputs.
+        request: What it is opened with, such as `forward(model, inputs) -> outputs`.
 
     Raises:
         ModelError: The model cannot be read, or not called on the example.
@@ -62,21 +61,13 @@ class TensorFlowAdapter:
     framework = "tensorflow"
     channel_axis = -1
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        forward: Forward | None = None,
-        example_inputs: HostArray | None = None,
-        example_beside: SideInputs | None = None,
-    ) -> None:
+    def __init__(self, model: Any, request: OpenRequest) -> None:
         ownership = walk(model)
-        self._open(model, forward, ownership, take_inventory(model, ownership, {}), False)
-        self.order_source: OrderSource = "declared"
-        self.other_arrays: tuple[str, ...] = ()
-        if example_inputs is not None:
-            beside = None if example_beside is None else mapped(self.asarray, example_beside)
-            self._trace(self.asarray(example_inputs), beside)
+        self._open(model, request.forward, ownership, take_inventory(model, ownership, {}), False)
+        if request.example_inputs is not None:
+            beside = request.example_beside
+            placed = None if beside is None else mapped(self.asarray, beside)
+            self._trace(self.asarray(request.example_inputs), placed)
 
     @property
     def native(self) -> Any:
@@ -88,29 +79,13 @@ class TensorFlowAdapter:
         """array-api-compat's view of NumPy."""
         return array_api_compat.numpy
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, in the order of the traced call where there was one."""
-        return self._layers
+    def _copies(self, held: Mapping[str, tf.Variable]) -> dict[str, HostArray]:
+        return {name: _host_copy(variable) for name, variable in held.items()}
 
-    def read(self, layer: str) -> dict[str, HostArray]:
-        """Host copies; bfloat16 comes as float32."""
-        return {name: _host_copy(variable) for name, variable in self._held(layer).items()}
-
-    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
-        """Assign the values to the variables."""
-        held = self._held(layer)
+    def _assign(self, layer: str, values: Mapping[str, HostArray]) -> None:
         for name, value in values.items():
-            if name not in held:
-                raise unknown_name(f"parameter of layer {layer!r}", name, held)
-            if np.shape(value) != tuple(held[name].shape):
-                raise WeightsError(
-                    f"the values of {layer}.{name}",
-                    expected=f"shape {tuple(held[name].shape)}",
-                    received=f"shape {np.shape(value)}",
-                    fix="Write arrays of the shapes that read() returns.",
-                )
-        for name, value in values.items():
-            held[name].assign(tf.cast(tf.constant(np.asarray(value)), held[name].dtype))
+            variable = self._held[layer][name]
+            variable.assign(tf.cast(tf.constant(np.asarray(value)), variable.dtype))
 
     def clone(self) -> Self:
         """An adapter of a copy of the model, whose outputs are compared where an example is known."""
@@ -127,14 +102,8 @@ class TensorFlowAdapter:
         """What the outputs depend on of this model, or of the one that it was copied from; nothing is computed."""
         graph = self._functions.seen(self._ready(inputs))
         reached = graph.outside
-        held = ((layer, name, v) for layer, named in of._variables.items() for name, v in named.items())
+        held = ((layer, name, v) for layer, named in of._held.items() for name, v in named.items())
         return Reads(frozenset((layer, name) for layer, name, v in held if id(v) in reached), graph.opaque)
-
-    def beside(self, inputs: SideInputs) -> Self:
-        """The same model as a function of one of its inputs; what was traced is shared."""
-        twin = copy.copy(self)
-        twin.side_inputs = inputs
-        return twin
 
     def asarray(self, x: Array) -> HostArray:
         """A copy on the host; floating values in the model's precision (float32 for half precision)."""
@@ -156,10 +125,6 @@ class TensorFlowAdapter:
         (outputs,) = self._functions.forward(ready)(ready)
         return outputs
 
-    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> HostArray:
-        """The gradient of the targets' outputs, shaped like the inputs."""
-        return self.output_and_gradient(inputs, targets, relu=relu)[1]
-
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
     ) -> tuple[HostArray, HostArray]:
@@ -168,10 +133,6 @@ class TensorFlowAdapter:
         outputs, gradient = self._functions.gradient(*arrays, relu)(*arrays)
         return outputs, gradient
 
-    def relu_rules(self) -> tuple[ReluRule, ...]:
-        """All rules."""
-        return ("standard", "guided", "deconv")
-
     def trainer(self, *, learning_rate: float, seed: int) -> TrainingStep:
         """One step of Adam on the mean cross entropy; a softmax at the end of the model is seen."""
         training = call_of(self._native, self._forward, training=True)
@@ -179,28 +140,25 @@ class TensorFlowAdapter:
 
     def random_state(self) -> Any:
         """The states of the global generator, and of the seeds of eager operations."""
-        state = GlobalState.now()
-        return state.generator, state.numbers, state.seed, state.drawn
+        return global_state()
 
     def set_random_state(self, state: Any) -> None:
         """Put the states back."""
-        GlobalState(*state).put_back()
+        set_global_state(state)
 
     def _open(
         self,
         model: Any,
         forward: Forward | None,
         ownership: Ownership,
-        inventory: Inventory,
+        inventory: Inventory[tf.Variable],
         copied: bool,
     ) -> None:
         self._native = model
         self._forward = forward
         self._ownership = ownership
-        self._layers = inventory.layers
-        self._variables = inventory.variables
-        self._owners = inventory.owners
-        held = [v for layer in inventory.variables.values() for v in layer.values() if v.dtype.is_floating]
+        self._layers, self._held, self._owners = inventory.layers, inventory.held, inventory.owners
+        held = [v for layer in inventory.held.values() for v in layer.values() if v.dtype.is_floating]
         dtype = held[0].dtype if held else tf.float32
         self._host_dtype = np.dtype(np.float32) if dtype in _HALF else np.dtype(dtype.as_numpy_dtype)
         own = {id(owned.variable.handle): owned.variable for owned in ownership.variables}
@@ -208,7 +166,6 @@ class TensorFlowAdapter:
         # Layers of Keras cast for themselves.
         cast = dtype if dtype in _HALF and not is_layer(model) else None
         self._name = type(model).__name__
-        self.side_inputs: SideInputs | None = None
         self._example: tuple[HostArray | None, SideInputs | None] = (None, None)
 
         def made(call: Call) -> Functions:
@@ -234,7 +191,7 @@ class TensorFlowAdapter:
         twins = duplicate.variables
         variables = {
             layer: {name: twins[id(variable)] for name, variable in held.items()}
-            for layer, held in original._variables.items()
+            for layer, held in original._held.items()
         }
         owners = {
             layer: None if owner is None else duplicate.owners[id(owner)]
@@ -252,7 +209,7 @@ class TensorFlowAdapter:
                 f"the copy of the model {self._name}",
                 expected="the original's outputs",
                 received=f"outputs that differ by {float(np.abs(ours - theirs).max()):.3g}",
-                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
+                fix=IN_PLACE,
             )
 
     def _outputs_by_gradient(self, inputs: HostArray) -> HostArray:
@@ -267,39 +224,25 @@ class TensorFlowAdapter:
 
     def _trace(self, inputs: HostArray, beside: SideInputs | None) -> None:
         traced = self if beside is None else self.beside(beside)
-        try:
+        with called_on(inputs, self._name):
             graph = traced._functions.forward(inputs).graph
             traced.predict(inputs)
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"the model {self._name}",
-                expected="a model that can be called on the inputs",
-                received=f"{type(error).__name__} for inputs of shape {inputs.shape}: {error}",
-                fix="Check the inputs' shape and type, or pass forward=lambda model, inputs: ...",
-            ) from error
         inventory = take_inventory(self._native, self._ownership, deduced_meanings(graph))
-        self._variables, self._owners = inventory.variables, inventory.owners
+        self._held, self._owners = inventory.held, inventory.owners
         reached, opaque = graph.outside, graph.opaque
-        layer_of = {id(v): layer for layer, held in self._variables.items() for v in held.values()}
+        layer_of = {id(v): layer for layer, held in self._held.items() for v in held.values()}
         self._layers = by_first_use(
             inventory.layers,
             (layer_of[key] for key in used_variables(graph) if key in layer_of),
-            lambda layer, name: opaque or id(self._variables[layer][name]) in reached,
+            lambda layer, name: opaque or id(self._held[layer][name]) in reached,
         )
-        self.other_arrays = other_arrays(self._ownership, inventory.variables, reached)
+        self.other_arrays = other_arrays(self._ownership, inventory.held, reached)
         self._example = inputs, beside
         self.order_source = "traced"
 
     def _ready(self, inputs: Array) -> HostArray:
         array = np.asarray(inputs)
         return array.astype(self._host_dtype, copy=False) if array.dtype.kind == "f" else array
-
-    def _held(self, layer: str) -> dict[str, tf.Variable]:
-        if layer not in self._variables:
-            raise unknown_name("layer", layer, self._variables)
-        return self._variables[layer]
 
 
 def _host_copy(variable: tf.Variable) -> HostArray:

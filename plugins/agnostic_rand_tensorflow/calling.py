@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import Forward
+from agnostic_rand.adapters import Forward, called, no_outputs
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.legacy_keras import is_layer
 
@@ -80,9 +80,7 @@ def call_model(model: Any, inputs: Any, modes: dict[str, bool]) -> Any:
             return model(inputs, **modes)
         if isinstance(inputs, tuple) and len(required) < len(inputs):
             return model(list(inputs), **modes)
-    if isinstance(inputs, dict):
-        return model(**inputs, **modes)
-    return model(*inputs, **modes) if isinstance(inputs, tuple) else model(inputs, **modes)
+    return called(model, inputs, **modes)
 
 
 def _mode_of(model: Any) -> str | None:
@@ -99,21 +97,5 @@ def _checked(outputs: Any, model: Any) -> tf.Tensor:
     if isinstance(outputs, dict) and len(outputs) == 1:
         (outputs,) = outputs.values()
     if not isinstance(outputs, tf.Tensor):
-        received, place = _described(outputs)
-        raise ModelError(
-            f"the output of {type(model).__name__}",
-            expected="one tensor (n, classes)",
-            received=received,
-            fix=f"Pass forward=lambda model, inputs: ... that returns it, such as model(inputs){place}",
-        )
+        raise no_outputs(type(model).__name__, outputs)
     return outputs[:, None] if outputs.shape.rank == 1 else outputs
-
-
-def _described(outputs: Any) -> tuple[str, str]:
-    """What several outputs are, and how one of them is taken out."""
-    kind = type(outputs).__name__
-    if isinstance(outputs, dict) and outputs:
-        return f"{kind} with {', '.join(map(str, outputs))}", f"[{next(iter(outputs))!r}]"
-    if isinstance(outputs, list | tuple):
-        return f"{kind} of {len(outputs)}", "[0]"
-    return kind, ".logits"

@@ -11,10 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from agnostic_rand.adapters import no_copy
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.bound_functions import bound_function
 from agnostic_rand_tensorflow.calling import call_model
-from agnostic_rand_tensorflow.legacy_keras import is_layer, namespaces
+from agnostic_rand_tensorflow.legacy_keras import is_layer, namespace_of
 from agnostic_rand_tensorflow.ownership import Ownership, walk
 
 
@@ -86,7 +87,7 @@ def _copy(model: Any, example: Any) -> Any:
 
 
 def _keras_copy(model: Any, example: Any) -> Any:
-    keras = next(known for known in namespaces() if isinstance(model, known.layers.Layer))
+    keras = namespace_of(model)
     if not isinstance(model, keras.Model):
         made = type(model).from_config(model.get_config())
     else:
@@ -104,9 +105,4 @@ def _kind(variable: tf.Variable) -> tuple[Any, ...]:
 
 
 def _cannot(model: Any, received: str) -> ModelError:
-    return ModelError(
-        f"the model {type(model).__name__}",
-        expected="a model that can be copied",
-        received=received,
-        fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
-    )
+    return no_copy(type(model).__name__, received)

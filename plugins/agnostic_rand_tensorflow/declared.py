@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, get_args
+from typing import Any, get_args
 
-from agnostic_rand.adapters import Role
+from agnostic_rand.adapters import Meaning, Role
 from agnostic_rand.errors import ModelError
-
-Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
 
 ATTRIBUTE = "agnostic_rand_axes"
 """An attribute of a module: by variable, its role and a name for each dimension (or `None`), as in

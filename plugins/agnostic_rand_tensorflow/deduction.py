@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from agnostic_rand.adapters import strided_axes
-from agnostic_rand_tensorflow.declared import Meaning
-from agnostic_rand_tensorflow.einsum import kernel_axes
+from agnostic_rand.adapters import Meaning, einsum_axes, strided_axes
 from agnostic_rand_tensorflow.graph import SHAPES, FlatGraph, Operation
 from agnostic_rand_tensorflow.normalization import normalization_meaning
 
@@ -116,7 +114,7 @@ def _kernel_axes(
     if plain(operand).variable is None or plain(operation.inputs[1 - position]).variable is not None:
         return None
     if operation.type == "Einsum":
-        return kernel_axes(operation.attributes["equation"].s.decode(), position)
+        return einsum_axes(operation.attributes["equation"].s.decode(), position)
     keys = ("transpose_a", "transpose_b") if operation.type == "MatMul" else ("adj_x", "adj_y")
     transposed = operation.attributes[keys[position]].b
     return ("in", "out") if (position == 1) != transposed else ("out", "in")

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray, ReluRule
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.adapters import HostArray, ReluRule, no_gradient, refuse_integers
 from agnostic_rand_tensorflow.calling import Call
 from agnostic_rand_tensorflow.graph import FlatGraph
 from agnostic_rand_tensorflow.relu import RuledGraph, in_the_open
@@ -49,13 +48,7 @@ class Functions:
             InputError: The inputs are no floating-point numbers.
             ModelError: The outputs have no gradient, or no ReLU can follow the rule.
         """
-        if inputs.dtype.kind != "f":
-            raise InputError(
-                "inputs",
-                expected="floating-point inputs, which have a gradient",
-                received=f"inputs of type {inputs.dtype}",
-                fix="Convert images to float32 (and scale them as in training).",
-            )
+        refuse_integers(inputs.dtype, floating=inputs.dtype.kind == "f")
         if rule == "standard":
             return self.traced("gradient", self._outputs_and_gradient, inputs, targets)
         return self._known_trace(rule, inputs, targets) or self._relu_trace(rule, inputs, targets)
@@ -131,12 +124,7 @@ class Functions:
 
     def _connected(self, gradient: tf.Tensor | None) -> tf.Tensor:
         if gradient is None:
-            raise ModelError(
-                f"the output of {self._name}",
-                expected="an output that is differentiable with respect to the inputs",
-                received="one that has no gradient (a class index, or a tensor made by NumPy)",
-                fix="Pass forward=lambda model, inputs: ... that returns the scores of all classes.",
-            )
+            raise no_gradient(self._name)
         return gradient
 
 

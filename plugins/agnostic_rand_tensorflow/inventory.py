@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import Layer, Parameter
-from agnostic_rand_tensorflow.declared import Meaning, declared_meaning
+from agnostic_rand.adapters import UNKNOWN, Entry, Inventory, Meaning, Parameter, inventory_of
+from agnostic_rand_keras.roles import meaning
+from agnostic_rand_tensorflow.declared import declared_meaning
 from agnostic_rand_tensorflow.ownership import Owned, Ownership
-from agnostic_rand_tensorflow.roles import layer_meaning
 
 _STATISTICS = ("mean", "variance")
-_UNKNOWN: Meaning = ("other", None)
 
 
-@dataclass(frozen=True)
-class Inventory:
-    """The layers in order of declaration, and where their values live.
-
-    Args:
-        layers: From first to last declared.
-        variables: By layer and parameter name, the variable.
-        owners: By layer, the object that owns it, or `None` for a bare variable of the model.
-    """
-
-    layers: tuple[Layer, ...]
-    variables: dict[str, dict[str, tf.Variable]]
-    owners: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    layer: str
-    kind: str
-    parameter: Parameter
-    owned: Owned
-    statistic: bool
-
-
-def take_inventory(root: Any, ownership: Ownership, deduced: Mapping[int, Meaning]) -> Inventory:
+def take_inventory(root: Any, ownership: Ownership, deduced: Mapping[int, Meaning]) -> Inventory[tf.Variable]:
     """List the parameters of a model.
 
     Running means and variances are statistics, where they are known to be. Other trainable variables
@@ -59,23 +34,11 @@ def take_inventory(root: Any, ownership: Ownership, deduced: Mapping[int, Meanin
     chosen, aliases = _primary(ownership.variables)
     scopes = _scopes(root, chosen)
     bare = _is_bare(chosen)
-    layers: dict[str, Layer] = {}
-    variables: dict[str, dict[str, tf.Variable]] = {}
-    owners: dict[str, Any] = {}
-    for owned in chosen:
-        entry = _entry(root, scopes.get(id(owned.variable), owned), bare, deduced)
-        if entry is None:
-            continue
-        layer = layers.get(entry.layer) or Layer(entry.layer, entry.kind, ())
-        if entry.statistic:
-            layer = replace(layer, statistics=(*layer.statistics, entry.parameter))
-        else:
-            layer = replace(layer, parameters=(*layer.parameters, entry.parameter))
-        also = aliases.get(id(owned.variable), ())
-        layers[entry.layer] = replace(layer, aliases=(*layer.aliases, *also))
-        variables.setdefault(entry.layer, {})[entry.parameter.name] = owned.variable
-        owners[entry.layer] = None if entry.kind == "Variable" else owned.owner
-    return Inventory(tuple(layers.values()), variables, owners)
+    entries = (
+        _entry(root, scopes.get(id(owned.variable), owned), bare, deduced, aliases[id(owned.variable)])
+        for owned in chosen
+    )
+    return inventory_of(entry for entry in entries if entry is not None)
 
 
 def _primary(found: Sequence[Owned]) -> tuple[list[Owned], dict[int, tuple[str, ...]]]:
@@ -93,29 +56,27 @@ def _primary(found: Sequence[Owned]) -> tuple[list[Owned], dict[int, tuple[str, 
     return order, aliases
 
 
-def _entry(root: Any, owned: Owned, bare: bool, deduced: Mapping[int, Meaning]) -> _Entry | None:
+def _entry(
+    root: Any, owned: Owned, bare: bool, deduced: Mapping[int, Meaning], aliases: tuple[str, ...]
+) -> Entry[tf.Variable] | None:
     dtype = owned.variable.dtype
     if not (dtype.is_floating or dtype.is_complex):
         return None
     shape = tuple(owned.variable.shape)
     declared = declared_meaning(owned.owner, owned.parameter, len(shape))
-    role, axes = (
-        declared
-        or layer_meaning(owned.owner, owned.name, len(shape))
-        or deduced.get(id(owned.variable))
-        or _UNKNOWN
-    )
+    known = meaning(owned.owner, owned.name, len(shape))
+    role, axes = declared or (deduced.get(id(owned.variable), UNKNOWN) if known == UNKNOWN else known)
     if not owned.trainable and role == "other" and declared is None:
         return None
     parameter = Parameter(owned.parameter, shape, dtype.name, role, axes)
     # TensorFlow calls every variable trainable unless it is told otherwise: the use tells more.
     statistic = role in _STATISTICS
-    if owned.path:
-        return _Entry(owned.path, type(owned.owner).__name__, parameter, owned, statistic)
-    if bare:
+    kind, owner = type(owned.owner if owned.path else root).__name__, owned.owner
+    layer = owned.path or kind
+    if bare and not owned.path:
         parameter = replace(parameter, name=owned.name.rpartition("/")[2])
-        return _Entry(owned.name, "Variable", parameter, owned, statistic)
-    return _Entry(type(root).__name__, type(root).__name__, parameter, owned, statistic)
+        layer, kind, owner = owned.name, "Variable", None
+    return Entry(layer, kind, parameter, owned.variable, owner, statistic, aliases)
 
 
 def _is_bare(chosen: Sequence[Owned]) -> bool:

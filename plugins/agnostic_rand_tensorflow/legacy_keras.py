@@ -14,6 +14,11 @@ def namespaces() -> tuple[Any, ...]:
     return tuple(keras for keras in loaded if keras is not None and issubclass(keras.layers.Layer, tf.Module))
 
 
+def namespace_of(layer: object) -> Any:
+    """The package that a layer of Keras 2 is of."""
+    return next(keras for keras in namespaces() if isinstance(layer, keras.layers.Layer))
+
+
 def is_layer(thing: object) -> bool:
     """Whether it is a layer or a model of Keras 2; metrics, which are layers too, are not."""
     return any(isinstance(thing, keras.layers.Layer) for keras in namespaces()) and not is_metric(thing)

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import Array, HostArray
-from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand.adapters import Array, HostArray, unusable_layer
+from agnostic_rand.errors import unknown_name
 from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
 from agnostic_rand_tensorflow.functions import full_precision, host_targets
 from agnostic_rand_tensorflow.layer_calls import hooked
@@ -55,12 +55,8 @@ class ModuleAdapter(TensorFlowAdapter):
             reached = bool(noted) and noted[-1].graph is outputs.graph
             gradient = self._functions.derivative(outputs, chosen, noted[-1]) if reached else None
             if gradient is None:
-                raise ModelError(
-                    f"the layer {name!r}",
-                    expected="a layer whose output is one tensor that the model's output depends on",
-                    received="an output that is not used" if reached else "no such tensor in the forward pass",
-                    fix="Name another layer.",
-                )
+                received = "an output that is not used" if reached else "no such tensor in the forward pass"
+                raise unusable_layer(name, received)
             return full_precision(noted[-1]), gradient
 
         return self._functions.traced(f"layer {name}", body, inputs, targets)

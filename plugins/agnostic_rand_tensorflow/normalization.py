@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agnostic_rand_tensorflow.declared import Meaning
+from agnostic_rand.adapters import Meaning
 from agnostic_rand_tensorflow.graph import Operation
 
 _ADDITIONS = ("AddV2", "Add")

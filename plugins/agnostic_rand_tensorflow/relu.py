@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from agnostic_rand.adapters import ReluRule, put_back
+from agnostic_rand.adapters import ReluRule, no_relu, put_back, relu_out_of_reach
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.graph import Operation, inlined
 from agnostic_rand_tensorflow.rectifiers import Rectifier, rectifiers
@@ -80,12 +80,7 @@ class RuledGraph:
                     ruled.op.inputs[0].op, "in code with a gradient of its own (tf.custom_gradient)"
                 )
         if not met:
-            raise ModelError(
-                f"relu={self._rule!r} on {self._model}",
-                expected="at least one ReLU in the forward pass",
-                received="none (other activations)",
-                fix="Use Gradient(): without a ReLU this method is the plain gradient.",
-            )
+            raise no_relu(self._rule, self._model)
         return gradient
 
     def _reroute(self, found: Rectifier) -> None:
@@ -125,12 +120,12 @@ class RuledGraph:
         return [tensor for op, tensor in ruled.items() if op in seen]
 
     def _out_of_reach(self, operation: Operation | tf.Operation, where: str) -> ModelError:
-        return ModelError(
-            f"relu={self._rule!r} on {self._model}",
-            expected="ReLUs whose gradient can be changed",
-            received=f"the operation {operation.type} {operation.name!r} {where}, where no rule reaches it",
-            fix="Use Gradient(), or write that part of the model in the open (a recurrent layer: unroll=True; "
-            "a SavedModel: build it from its code and load the weights into it).",
+        return relu_out_of_reach(
+            self._rule,
+            self._model,
+            f"the operation {operation.type} {operation.name!r} {where}",
+            "write that part of the model in the open (a recurrent layer: unroll=True; a SavedModel: build it from "
+            "its code and load the weights into it)",
         )
 
 

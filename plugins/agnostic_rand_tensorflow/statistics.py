@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray, put_back
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.adapters import HostArray, no_variance, put_back
 from agnostic_rand_tensorflow.layer_calls import hooked
 from agnostic_rand_tensorflow.legacy_keras import is_kind
 
@@ -52,41 +51,17 @@ def estimated_statistics(layers: Mapping[str, Any], run: Callable[[], Any]) -> d
 
     with put_back(restore), hooked(norms, normalize_by_batch):
         run()
-    # Not before: Keras turns errors inside of a call into others.
-    _refuse_few(counts)
+    few = [name for name, count in counts.items() if count < 2]
+    if few:
+        # Not before: Keras turns errors inside of a call into others.
+        raise no_variance(f"a single value at the layer {few[0]!r}")
     return {
         name: dict(zip(("moving_mean", "moving_variance"), np.mean(calls, axis=0), strict=True))
         for name, calls in seen.items()
     }
 
 
-def refuse_own_normalization(name: str, layer: Any) -> None:
-    """Refuse a layer with running statistics that Keras knows nothing of.
-
-    Raises:
-        ModelError: It is no batch normalization of Keras, so nothing says over which axes it averages.
-    """
-    if not is_kind(layer, "BatchNormalization"):
-        raise ModelError(
-            f"statistics='recalibrate' of the layer {name!r}",
-            expected="a layer of the type BatchNormalization",
-            received=f"a {type(layer).__name__} with running statistics of its own",
-            fix="Use statistics='reset' or 'keep'.",
-        )
-
-
 def _reduced_axes(norm: Any, rank: int) -> list[int]:
     axis = norm.axis if isinstance(norm.axis, list | tuple) else [norm.axis]
     kept = {a % rank for a in axis}
     return [i for i in range(rank) if i not in kept]
-
-
-def _refuse_few(counts: Mapping[str, int]) -> None:
-    few = [name for name, count in counts.items() if count < 2]
-    if few:
-        raise InputError(
-            "statistics='recalibrate'",
-            expected="inputs that have a variance: more than one value for each channel",
-            received=f"a single value at the layer {few[0]!r}",
-            fix="Pass more inputs, or use statistics='reset'.",
-        )

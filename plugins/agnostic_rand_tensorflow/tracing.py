@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from agnostic_rand.adapters import HostArray, put_back
+from agnostic_rand.adapters import HostArray, filled, put_back
 from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.graph import FlatGraph, flattened
 from agnostic_rand_tensorflow.random_state import global_variables
@@ -35,9 +34,9 @@ class Trace:
     def __call__(self, *arrays: HostArray) -> list[HostArray]:
         """The outputs for a batch of `n`; a smaller one than `batch` is filled with its last sample."""
         count = len(arrays[0])
-        padded = arrays if self.batch in (None, count) else [_filled(a, self.batch) for a in arrays]
+        missing = 0 if self.batch is None else self.batch - count
         with kept(self.changed):
-            outputs = self.function(*(tf.constant(array) for array in padded))
+            outputs = self.function(*(tf.constant(filled(array, missing)) for array in arrays))
         return [output.numpy()[:count] for output in tf.nest.flatten(outputs)]
 
 
@@ -109,7 +108,3 @@ def kept(variables: Sequence[tf.Variable]) -> Iterator[None]:
     values = [(variable, tf.identity(variable)) for variable in variables]
     with put_back(lambda: [variable.assign(value) for variable, value in values]):
         yield
-
-
-def _filled(array: HostArray, count: int) -> HostArray:
-    return np.concatenate([array, np.repeat(array[-1:], count - len(array), axis=0)])

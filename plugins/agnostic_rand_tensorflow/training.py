@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from agnostic_rand.adapters import HostArray, TrainingStep
-from agnostic_rand.errors import ModelError
 from agnostic_rand_tensorflow.calling import Call
 from agnostic_rand_tensorflow.deduction import ends_in_softmax
 from agnostic_rand_tensorflow.functions import Functions, full_precision
@@ -34,17 +33,15 @@ def training_step(
     """
     for generator in ownership.generators:
         generator.reset_from_seed(seed % _SEEDS)
-    optimizer: list[_Adam] = []
+    optimizer = _Adam(_trained(ownership), learning_rate)
     steps: dict[object, Any] = {}
 
     def step(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
         probabilities = ends_in_softmax(functions.forward(inputs).graph)
-        if not optimizer:
-            optimizer.append(_Adam(_trained(ownership), learning_rate))
         arrays = np.asarray(inputs), np.asarray(labels, dtype=np.int64)
         key = (arrays[0].shape[1:], probabilities)
         if key not in steps:
-            body = _body(functions, training, optimizer[0], probabilities, seed)
+            body = _body(functions, training, optimizer, probabilities, seed)
             # The loop may end in a smaller batch; a model that needs its size is traced for each.
             steps[key] = tf.function(body, autograph=False, reduce_retracing=True)
         tensors = [tf.constant(array) for array in arrays]
@@ -53,7 +50,7 @@ def training_step(
         except tf.errors.OperatorNotAllowedInGraphError:
             # Python's `if` and `for` over tensors.
             converted = tf.autograph.to_graph(training)
-            body = _body(functions, converted, optimizer[0], probabilities, seed)
+            body = _body(functions, converted, optimizer, probabilities, seed)
             steps[key] = tf.function(body, autograph=False, reduce_retracing=True)
             loss, correct = steps[key](*tensors)
         return float(loss), int(correct)
@@ -69,7 +66,6 @@ def _body(functions: Functions, training: Call, optimizer: _Adam, probabilities:
             tape.watch(optimizer.variables)
             outputs = full_precision(training(functions.cast(inputs)))
             logits = _logits(outputs) if probabilities else outputs
-            _refuse_single(logits)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         correct = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=1) == labels, tf.int32))
@@ -121,13 +117,3 @@ def _trained(ownership: Ownership) -> list[tf.Variable]:
         return list(root.trainable_variables)
     found = {id(owned.variable): owned.variable for owned in ownership.variables if owned.trainable}
     return [variable for variable in found.values() if variable.dtype.is_floating]
-
-
-def _refuse_single(outputs: tf.Tensor) -> None:
-    if outputs.shape.rank != 2 or outputs.shape[1] == 1:
-        raise ModelError(
-            "the model's output",
-            expected="logits or probabilities (n, classes) of at least two classes",
-            received=f"shape {tuple(outputs.shape)}",
-            fix="Train the model with your own loop, and pass it afterwards.",
-        )

@@ -26,9 +26,4 @@ def agnostic_rand_claim(model: Any) -> Claim | None:
 def _open(model: Any, request: OpenRequest) -> ModelAdapter:
     from agnostic_rand_torch.adapter import TorchAdapter
 
-    return TorchAdapter(
-        model,
-        forward=request.forward,
-        example_inputs=request.example_inputs,
-        example_beside=request.example_beside,
-    )
+    return TorchAdapter(model, request)

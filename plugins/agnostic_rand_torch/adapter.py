@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -16,20 +15,21 @@ from torch import nn
 
 from agnostic_rand.adapters import (
     Array,
-    Forward,
     HostArray,
-    Layer,
-    OrderSource,
+    ListedAdapter,
+    OpenRequest,
     Reads,
     ReluRule,
-    SideInputs,
     TrainingStep,
+    called,
+    called_on,
     mapped,
+    no_copy,
+    no_outputs,
 )
-from agnostic_rand.errors import ModelError, WeightsError, unknown_name
 from agnostic_rand_torch import random_state as generators
 from agnostic_rand_torch.arrays import full_precision, host, host_copy, own_tensor, tensor_of
-from agnostic_rand_torch.calling import all_inputs, called
+from agnostic_rand_torch.calling import all_inputs
 from agnostic_rand_torch.copying import duplicated, refuse_bound_to
 from agnostic_rand_torch.external import watched
 from agnostic_rand_torch.from_layer import Call, TorchFromLayer
@@ -49,16 +49,14 @@ from agnostic_rand_torch.unwrap import uncompiled, unwrap
 from agnostic_rand_torch.watch import watched as watched_pass
 
 
-class TorchAdapter:
+class TorchAdapter(ListedAdapter[torch.Tensor]):
     """A module on its own device, in its own precision; compiled wrappers are looked through.
 
     Several inputs are passed on as `model(*inputs)` or `model(**inputs)`.
 
     Args:
         model: The module.
-        forward: `forward(model, inputs) -> outputs`, or `None` for `model(inputs)`.
-        example_inputs: A small batch on which the order of layers is traced, or `None`.
-        example_beside: What stands beside it for a model of several inputs.
+        request: What it is opened with, such as `forward(model, inputs) -> outputs`.
 
     Raises:
         ModelError: The module cannot be read, or not called on the example.
@@ -67,31 +65,19 @@ class TorchAdapter:
     framework = "torch"
     channel_axis = 1
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        forward: Forward | None = None,
-        example_inputs: Array | None = None,
-        example_beside: SideInputs | None = None,
-    ) -> None:
-        self.side_inputs: SideInputs | None = None
+    def __init__(self, model: nn.Module, request: OpenRequest) -> None:
         self._native = model
         self._module = unwrap(model)
-        self._forward = forward
+        self._forward = request.forward
         inventory = take_inventory(self._module)
-        self._layers = inventory.layers
-        self._tensors = inventory.tensors
-        self._owners = inventory.owners
+        self._layers, self._held, self._owners = inventory.layers, inventory.held, inventory.owners
         floating = [t for t in self._module.parameters() if t.is_floating_point()]
         first = next(iter(floating), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
-        self.order_source: OrderSource = "declared"
-        self.other_arrays: tuple[str, ...] = ()
         self._written: tuple[torch.Tensor, ...] = ()
         self._draws = True
-        if example_inputs is not None and self._layers:
-            self._trace(example_inputs, example_beside)
+        if request.example_inputs is not None and self._layers:
+            self._trace(request)
 
     @property
     def native(self) -> nn.Module:
@@ -103,27 +89,12 @@ class TorchAdapter:
         """array-api-compat's view of torch."""
         return array_api_compat.torch
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, in the order of the traced call where there was one."""
-        return self._layers
+    def _copies(self, held: Mapping[str, torch.Tensor]) -> dict[str, HostArray]:
+        return {name: host_copy(tensor) for name, tensor in held.items()}
 
-    def read(self, layer: str) -> dict[str, HostArray]:
-        """Host copies; bfloat16 comes as float32."""
-        return {name: host_copy(tensor) for name, tensor in self._held(layer).items()}
-
-    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
-        """Copy the values into the tensors, in place."""
-        held = self._held(layer)
+    def _assign(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        held = self._held[layer]
         for name, value in values.items():
-            if name not in held:
-                raise unknown_name(f"parameter of layer {layer!r}", name, held)
-            if np.shape(value) != tuple(held[name].shape):
-                raise WeightsError(
-                    f"the values of {layer}.{name}",
-                    expected=f"shape {tuple(held[name].shape)}",
-                    received=f"shape {np.shape(value)}",
-                    fix="Write arrays of the shapes that read() returns.",
-                )
             refuse_orthogonal(self._owners[layer], layer, name, held[name], value)
             refuse_packed(self._owners[layer], layer, held[name], value)
         for name, value in values.items():
@@ -137,7 +108,7 @@ class TorchAdapter:
     def reads(self, inputs: Array, of: TorchAdapter) -> Reads:
         """What a forward pass reads of this module, or of the one that it was copied from."""
         with interpreted():
-            seen = watched_pass(by_name(of._tensors), self._given(inputs), lambda: self.predict(inputs))
+            seen = watched_pass(by_name(of._held), self._given(inputs), lambda: self.predict(inputs))
         return Reads(seen.read, seen.branches)
 
     def clone(self) -> Self:
@@ -145,25 +116,16 @@ class TorchAdapter:
         source = uncompiled(self._native)
         if isinstance(source, nn.parallel.DistributedDataParallel):
             source = self._module
-        twin = type(self)(duplicated(source), forward=self._forward)
+        twin = type(self)(duplicated(source), OpenRequest(forward=self._forward))
         if self.order_source == "declared":
             refuse_bound_to(self._module, twin._module)
         declared = {layer.name: replace(layer, unused=()) for layer in self._layers}
         if {layer.name: layer for layer in twin._layers} != declared:
-            raise ModelError(
-                f"the model {type(self._module).__name__}",
-                expected="a copy with the same parameters, tied in the same way",
-                received="other parameters",
-                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
+            raise no_copy(
+                type(self._module).__name__, "one whose copy has other parameters, or tied in another way"
             )
         twin._layers = self._layers
         twin.order_source, twin.other_arrays, twin._draws = self.order_source, self.other_arrays, self._draws
-        return twin
-
-    def beside(self, inputs: SideInputs) -> Self:
-        """The same module as a function of one of its inputs."""
-        twin = copy.copy(self)
-        twin.side_inputs = inputs
         return twin
 
     def asarray(self, x: Array) -> torch.Tensor:
@@ -174,17 +136,9 @@ class TorchAdapter:
         """The values on the host; half precision becomes float32."""
         return host(x) if isinstance(x, torch.Tensor) else np.asarray(x)
 
-    def to_native(self, x: Array) -> Array:
-        """The tensor itself."""
-        return x
-
     def predict(self, inputs: Array) -> torch.Tensor:
         """The outputs in evaluation mode, `(n, classes)`."""
         return self._evaluated(self._call, inputs)
-
-    def gradient(self, inputs: Array, targets: Array, *, relu: ReluRule = "standard") -> torch.Tensor:
-        """The gradient of the targets' outputs, shaped like the inputs."""
-        return self.output_and_gradient(inputs, targets, relu=relu)[1]
 
     def output_and_gradient(
         self, inputs: Array, targets: Array, *, relu: ReluRule = "standard"
@@ -208,10 +162,6 @@ class TorchAdapter:
         """Attributes, modes, hooks, flags and gradients, and the tensors that the traced call wrote."""
         return kept_state(self._native, self._written)
 
-    def relu_rules(self) -> tuple[ReluRule, ...]:
-        """All rules."""
-        return ("standard", "guided", "deconv")
-
     def layer_shapes(self, inputs: Array) -> dict[str, tuple[int, ...]]:
         """The shape of each submodule's output, in the order of the forward pass."""
         return output_shapes(self._module, lambda: self.predict(inputs))
@@ -231,16 +181,12 @@ class TorchAdapter:
 
     def native_init(self, layer: str, seed: int) -> dict[str, HostArray]:
         """What the layer's own initializer sets; nothing for bare and reparametrized parameters."""
-        self._held(layer)
-        owner = self._owners[layer]
-        if owner is None:
-            return {}
-        names = [p.name for known in self._layers if known.name == layer for p in known.parameters]
-        return initialized(self._module, owner, names, seed)
+        names, owner = list(self._parameters(layer)), self._owners[layer]
+        return {} if owner is None else initialized(self._module, owner, names, seed)
 
     def estimate_statistics(self, inputs: Array, layers: Sequence[str]) -> dict[str, dict[str, HostArray]]:
         """The running means and variances that `inputs` give in one batch."""
-        owners = {name: owner for name in layers if self._held(name) and (owner := self._owners[name])}
+        owners = {name: owner for name in layers if self._of(name) and (owner := self._owners[name])}
         with without_gradients(), self._evaluating(), interpreted():
             return estimated_statistics(owners, lambda: self._call(inputs.clone()))
 
@@ -274,12 +220,7 @@ class TorchAdapter:
         # The caller's function was written for the model that was passed, wrapped as it was.
         outputs = called(self._module, taken) if forward is None else forward(uncompiled(self._native), taken)
         if not isinstance(outputs, torch.Tensor):
-            raise ModelError(
-                f"the output of {type(self._module).__name__}",
-                expected="one tensor (n, classes)",
-                received=type(outputs).__name__,
-                fix="Pass forward=lambda model, inputs: ... that returns it, such as model(inputs).logits.",
-            )
+            raise no_outputs(type(self._module).__name__, outputs)
         return outputs[:, None] if outputs.ndim == 1 else outputs
 
     def _given(self, inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -294,23 +235,15 @@ class TorchAdapter:
         with evaluating(self._module), same_draws:
             yield
 
-    def _trace(self, example_inputs: Array, example_beside: SideInputs | None) -> None:
-        try:
-            inputs = self.asarray(example_inputs)
+    def _trace(self, request: OpenRequest) -> None:
+        with called_on(request.example_inputs, type(self._module).__name__):
+            inputs = self.asarray(request.example_inputs)
             # What it draws is seen, and undone.
             self._draws = False
-            traced = self if example_beside is None else self.beside(mapped(self.asarray, example_beside))
+            beside = request.example_beside
+            traced = self if beside is None else self.beside(mapped(self.asarray, beside))
             with interpreted():
-                found = trace(self._module, self._tensors, traced._given(inputs), lambda: traced.predict(inputs))
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"the model {type(self._module).__name__}",
-                expected="a model that can be called on the inputs",
-                received=f"{type(error).__name__} for inputs of shape {tuple(np.shape(example_inputs))}: {error}",
-                fix="Check the inputs' shape and type, or how it is called: forward=lambda model, inputs: ....",
-            ) from error
+                found = trace(self._module, self._held, traced._given(inputs), lambda: traced.predict(inputs))
         seen = found.seen
         self._written = seen.written
         # Another batch may draw where this one did not.
@@ -318,8 +251,3 @@ class TorchAdapter:
         if seen.followed:
             self._layers, self.order_source = found.ordered(self._layers), "traced"
             self.other_arrays = found.others
-
-    def _held(self, layer: str) -> dict[str, torch.Tensor]:
-        if layer not in self._tensors:
-            raise unknown_name("layer", layer, self._tensors)
-        return self._tensors[layer]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from agnostic_rand.adapters import SideInputs, joined, mapped, repeated
 
@@ -16,10 +15,3 @@ def all_inputs(explained: torch.Tensor, side: SideInputs | None) -> Any:
         return explained
     # Copies: a model may work on its inputs in place.
     return joined(mapped(torch.clone, repeated(side, explained.shape[0])), explained)
-
-
-def called(module: nn.Module, inputs: Any) -> Any:
-    """What the module returns: several inputs are passed by position or by name."""
-    if isinstance(inputs, dict):
-        return module(**inputs)
-    return module(*inputs) if isinstance(inputs, tuple) else module(inputs)

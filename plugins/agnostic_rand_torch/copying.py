@@ -7,8 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import BoundSearch
-from agnostic_rand.errors import ModelError
+from agnostic_rand.adapters import BoundSearch, bound_copy, no_copy
 
 
 def duplicated(module: nn.Module) -> nn.Module:
@@ -24,12 +23,8 @@ def duplicated(module: nn.Module) -> nn.Module:
         try:
             duplicate: nn.Module = copy.deepcopy(module, computed)
         except Exception as error:
-            raise ModelError(
-                f"the model {type(module).__name__}",
-                expected="a module that copy.deepcopy can copy",
-                received=f"{type(error).__name__}: {error}",
-                fix="Pass isolation='in_place': weights are swapped in your model and put back bit for bit.",
-            ) from error
+            received = f"one that copy.deepcopy cannot copy: {type(error).__name__}: {error}"
+            raise no_copy(type(module).__name__, received) from error
         _share_memory(module, duplicate)
     for parameter, copied in zip(module.parameters(), duplicate.parameters(), strict=True):
         copied.grad = None
@@ -53,13 +48,7 @@ def refuse_bound_to(original: nn.Module, duplicate: nn.Module) -> None:
         for name, value in vars(part).items():
             found = search.reached(value)
             if found is not None:
-                raise ModelError(
-                    f"the copy of the model {kind}, whose attribute {'.'.join(filter(None, (path, name)))!r} uses "
-                    "the original",
-                    expected="a model whose functions use the layers of the model that is called",
-                    received=f"one that holds a function which is bound to {found!r} of the original",
-                    fix="Pass example_inputs, to see what a call computes with, or isolation='in_place'.",
-                )
+                raise bound_copy(kind, repr(".".join(filter(None, (path, name)))), repr(found))
 
 
 def _computed_tensors(module: nn.Module) -> list[torch.Tensor]:

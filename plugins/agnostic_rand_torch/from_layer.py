@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import ReluRule
-from agnostic_rand.errors import ModelError, unknown_name
-from agnostic_rand_torch.layer_gradient import hookable_submodules
+from agnostic_rand.adapters import ReluRule, runs_not_once
+from agnostic_rand_torch.layer_gradient import hookable_submodule
 from agnostic_rand_torch.modes import interpreted
 
 Call: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Differentiated(Protocol):
-    """The outputs of a function and the gradient with respect to its argument, as an adapter computes them."""
-
-    def __call__(
-        self,
-        call: Call,
-        inputs: torch.Tensor,
-        targets: torch.Tensor,
-        relu: ReluRule,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Differentiate `call` at `inputs`."""
+Differentiated: TypeAlias = Callable[
+    [Call, torch.Tensor, torch.Tensor, ReluRule], tuple[torch.Tensor, torch.Tensor]
+]
+"""`differentiated(call, inputs, targets, rule)`: the outputs of a function and the gradient at its argument."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +56,7 @@ class TorchFromLayer:
         tensor = seen[0] if len(seen) == 1 else None
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             received = f"{len(seen)} calls" if len(seen) != 1 else f"{type(seen[0]).__name__}"
-            raise ModelError(
-                f"the layer {self.layer!r}",
-                expected="a layer that runs once in a forward pass and puts out one floating-point tensor",
-                received=received,
-                fix="Name another layer, such as the embedding itself.",
-            )
+            raise runs_not_once(self.layer, received)
         return tensor
 
     def predict(self, output: torch.Tensor) -> torch.Tensor:
@@ -91,10 +78,8 @@ class TorchFromLayer:
 
     @contextmanager
     def _hooked(self, replace: Callable[[Any], torch.Tensor | None]) -> Iterator[None]:
-        submodules = hookable_submodules(self.module)
-        if self.layer not in submodules:
-            raise unknown_name("layer", self.layer, submodules)
-        handle = submodules[self.layer].register_forward_hook(lambda _module, _args, output: replace(output))
+        submodule = hookable_submodule(self.module, self.layer)
+        handle = submodule.register_forward_hook(lambda _module, _args, output: replace(output))
         try:
             with interpreted():
                 yield

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import ReluRule
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.adapters import ReluRule, no_gradient, no_relu, refuse_integers, relu_out_of_reach
 from agnostic_rand_torch.modes import active, interpreted, own_gradients
 from agnostic_rand_torch.relu import ReluRules
 
@@ -28,20 +27,13 @@ def output_and_input_gradient(
         ModelError: The outputs have no gradient, or a rule was asked for and cannot be applied.
     """
     subject = type(module).__name__
-    if not inputs.is_floating_point():
-        raise InputError(
-            "inputs",
-            expected="floating-point inputs, which have a gradient",
-            received=f"inputs of type {inputs.dtype}",
-            fix="Convert images to float32 (and scale them as in training). For token ids pass wrt_layer= with the "
-            "name of their embedding.",
-        )
+    refuse_integers(inputs.dtype, floating=inputs.is_floating_point())
     leaf = inputs.detach().clone().requires_grad_()
     if relu == "standard":
         # A model may work on its input in place, which a leaf does not allow.
         outputs = call(leaf.clone())
         try:
-            return outputs.detach(), _gradient(outputs, targets, leaf, subject)
+            return outputs.detach(), input_gradient(outputs, targets, leaf, subject)
         except RuntimeError as error:
             if not is_of_reentrant_checkpoint(error):
                 raise
@@ -53,21 +45,11 @@ def output_and_input_gradient(
             outputs = call(leaf.clone())
         hidden = rules.hidden(outputs)
         if hidden is not None:
-            raise ModelError(
-                f"relu={relu!r} on {subject}",
-                expected="ReLUs in the open, in one of their usual forms",
-                received=f"one inside {hidden}, where no rule reaches it",
-                fix="Use Gradient(), or call torch.relu there: not inside torch.jit, a reentrant checkpoint or an "
-                "autograd.Function.",
-            )
-        gradient = _gradient(outputs, targets, leaf, subject)
+            instead = "call torch.relu there: not inside torch.jit, a reentrant checkpoint or an autograd.Function"
+            raise relu_out_of_reach(relu, subject, f"one inside {hidden}", instead)
+        gradient = input_gradient(outputs, targets, leaf, subject)
     if not rules.applied:
-        raise ModelError(
-            f"relu={relu!r} on {subject}",
-            expected="at least one ReLU in the forward pass",
-            received="none",
-            fix="Use Gradient(): without a ReLU this method is the plain gradient.",
-        )
+        raise no_relu(relu, subject)
     return outputs.detach(), gradient
 
 
@@ -106,15 +88,15 @@ def selected(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return outputs.gather(1, targets[:, None].long()).sum()
 
 
-def _gradient(outputs: torch.Tensor, targets: torch.Tensor, leaf: torch.Tensor, subject: str) -> torch.Tensor:
+def input_gradient(outputs: torch.Tensor, targets: torch.Tensor, leaf: torch.Tensor, subject: str) -> torch.Tensor:
+    """The gradient of `selected(outputs, targets)` with respect to a leaf.
+
+    Raises:
+        ModelError: The outputs do not depend on it.
+    """
     gradient = None
     if outputs.requires_grad:
         (gradient,) = torch.autograd.grad(selected(outputs, targets), leaf, allow_unused=True)
     if gradient is None:
-        raise ModelError(
-            f"the gradient of {subject}",
-            expected="outputs that depend on the inputs by operations with a gradient",
-            received="outputs that no gradient connects to the inputs",
-            fix="Remove detach(), no_grad or argmax from the forward pass, or pass forward=.",
-        )
+        raise no_gradient(subject)
     return gradient

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Layer, Parameter, Role
+from agnostic_rand.adapters import Entry, Inventory, Parameter, Role, inventory_of
 from agnostic_rand_torch.refusals import packed_weights, refuse_unusable
 from agnostic_rand_torch.reparametrization import attribute_of, singular_vectors, split_path
 from agnostic_rand_torch.roles import keeps_statistics, kind_of, meaning
@@ -18,32 +18,7 @@ QUANTIZED = "packed int8"
 """The type of the weight of a quantized layer, which no forward pass shows to read it."""
 
 
-@dataclass(frozen=True)
-class Inventory:
-    """The layers in order of declaration, and where their values live.
-
-    Args:
-        layers: From first to last declared.
-        tensors: By layer and parameter name, the parameter or buffer.
-        owners: By layer, the module that owns it, or `None` for a bare parameter of the model.
-    """
-
-    layers: tuple[Layer, ...]
-    tensors: dict[str, dict[str, torch.Tensor]]
-    owners: dict[str, nn.Module | None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    layer: str
-    attribute: str
-    parameter: Parameter
-    tensor: torch.Tensor
-    owner: nn.Module | None
-    statistic: bool = False
-
-
-def take_inventory(root: nn.Module) -> Inventory:
+def take_inventory(root: nn.Module) -> Inventory[torch.Tensor]:
     """List the parameters of a module.
 
     Raises:
@@ -51,47 +26,37 @@ def take_inventory(root: nn.Module) -> Inventory:
     """
     modules = dict(root.named_modules(remove_duplicate=False))
     names = public_names(root)
-    kept: dict[tuple[int, ...], _Entry] = {}
-    aliases: dict[str, list[str]] = {}
+    kept: dict[tuple[int, ...], Entry[torch.Tensor]] = {}
     for path, tensor in root.named_parameters(remove_duplicate=False):
         refuse_unusable(path, tensor)
         owner_path, inner = split_path(path)
         entry = _entry(root, modules[owner_path], names, inner, tensor)
-        first = kept.setdefault(_identity(tensor), entry)
-        if first is not entry:
-            aliases.setdefault(first.layer, []).append(path.replace("_orig_mod.", ""))
-    layers: dict[str, Layer] = {}
-    tensors: dict[str, dict[str, torch.Tensor]] = {}
-    owners: dict[str, nn.Module | None] = {}
-    for entry in _in_order(root, [*kept.values(), *_packed(root, names), *_statistics(root, names)]):
-        layer = layers.get(entry.layer) or Layer(entry.layer, _kind(entry), ())
-        if entry.statistic:
-            layer = replace(layer, statistics=(*layer.statistics, entry.parameter))
-        else:
-            layer = replace(layer, parameters=(*layer.parameters, entry.parameter))
-        layers[entry.layer] = replace(layer, aliases=tuple(aliases.get(entry.layer, ())))
-        tensors.setdefault(entry.layer, {})[entry.parameter.name] = entry.tensor
-        owners[entry.layer] = entry.owner
-    return Inventory(tuple(layers.values()), tensors, owners)
+        key = _identity(tensor)
+        first = kept.get(key)
+        also = (path.replace("_orig_mod.", ""),)
+        kept[key] = entry if first is None else replace(first, aliases=first.aliases + also)
+    return inventory_of(_in_order(root, [*kept.values(), *_packed(root, names), *_statistics(root, names)]))
 
 
-def _entry(root: nn.Module, owner: nn.Module, names: dict[int, str], name: str, tensor: torch.Tensor) -> _Entry:
+def _entry(
+    root: nn.Module, owner: nn.Module, names: dict[int, str], name: str, tensor: torch.Tensor
+) -> Entry[torch.Tensor]:
     attribute, is_magnitude = attribute_of(owner, name)
     role, axes = ("magnitude", None) if is_magnitude else meaning(owner, attribute, tensor.ndim)
     parameter = Parameter(name, tuple(tensor.shape), _dtype(tensor), role, axes)
     if owner is root and any(child != "parametrizations" for child, _ in root.named_children()):
         # A parameter of the model itself, beside its modules: a class token, a position table.
-        return _Entry(name, attribute, parameter, tensor, None)
-    return _Entry(_name(root, owner, names), attribute, parameter, tensor, owner)
+        return Entry(name, "Parameter", parameter, tensor)
+    return Entry(_name(root, owner, names), kind_of(owner).__name__, parameter, tensor, owner)
 
 
-def _packed(root: nn.Module, names: dict[int, str]) -> Iterator[_Entry]:
+def _packed(root: nn.Module, names: dict[int, str]) -> Iterator[Entry[torch.Tensor]]:
     for _, module, numbers in packed_weights(root):
         parameter = Parameter("weight", tuple(numbers.shape), QUANTIZED, "other")
-        yield _Entry(_name(root, module, names), "weight", parameter, numbers, module)
+        yield Entry(_name(root, module, names), kind_of(module).__name__, parameter, numbers, module)
 
 
-def _statistics(root: nn.Module, names: dict[int, str]) -> Iterator[_Entry]:
+def _statistics(root: nn.Module, names: dict[int, str]) -> Iterator[Entry[torch.Tensor]]:
     for module in root.modules():
         found: list[tuple[str, Role, torch.Tensor | None]] = []
         if keeps_statistics(kind_of(module)):
@@ -103,19 +68,19 @@ def _statistics(root: nn.Module, names: dict[int, str]) -> Iterator[_Entry]:
             if buffer is not None:
                 refuse_unusable(f"{layer}.{name}", buffer)
                 parameter = Parameter(name, tuple(buffer.shape), _dtype(buffer), role)
-                yield _Entry(layer, name, parameter, buffer, module, statistic=True)
+                yield Entry(layer, kind_of(module).__name__, parameter, buffer, module, statistic=True)
 
 
-def _in_order(root: nn.Module, entries: list[_Entry]) -> list[_Entry]:
+def _in_order(root: nn.Module, entries: list[Entry[torch.Tensor]]) -> list[Entry[torch.Tensor]]:
     """As declared; bare parameters first, and each kernel directly before its own magnitude."""
     declared = {id(module): position for position, module in enumerate(root.modules())}
     first: dict[tuple[str, str], int] = {}
     for position, entry in enumerate(entries):
-        first.setdefault((entry.layer, entry.attribute), position)
+        first.setdefault(_place(entry), position)
 
-    def rank(entry: _Entry) -> tuple[int, int, bool]:
+    def rank(entry: Entry[torch.Tensor]) -> tuple[int, int, bool]:
         owner = -1 if entry.owner is None else declared[id(entry.owner)]
-        return owner, first[entry.layer, entry.attribute], entry.parameter.role == "magnitude"
+        return owner, first[_place(entry)], entry.parameter.role == "magnitude"
 
     return sorted(entries, key=rank)
 
@@ -131,8 +96,9 @@ def _name(root: nn.Module, owner: nn.Module, names: dict[int, str]) -> str:
     return names[id(owner)] or kind_of(root).__name__
 
 
-def _kind(entry: _Entry) -> str:
-    return "Parameter" if entry.owner is None else kind_of(entry.owner).__name__
+def _place(entry: Entry[torch.Tensor]) -> tuple[str, str]:
+    name = entry.parameter.name
+    return entry.layer, name if entry.owner is None else attribute_of(entry.owner, name)[0]
 
 
 def _dtype(tensor: torch.Tensor) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agnostic_rand_torch.arrays import write_back
-from agnostic_rand_torch.modes import alone_with, switches
+from agnostic_rand_torch.modes import alone_with, own_flags, switches
 
 
 def kept_state(native: nn.Module, written: Sequence[torch.Tensor]) -> Callable[[], None]:
@@ -24,7 +24,7 @@ def kept_state(native: nn.Module, written: Sequence[torch.Tensor]) -> Callable[[
         modes = [(part, part.training) for part in parts]
         # Of a scripted module Python holds no attributes.
         attributes = [_attributes(part) for part in parts if not isinstance(part, torch.jit.ScriptModule)]
-        flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in native.parameters()]
+        turn_flags_back = own_flags(native.parameters())
         values = [(tensor, tensor.detach().clone()) for tensor in written]
         turn_back = switches()
 
@@ -35,11 +35,7 @@ def kept_state(native: nn.Module, written: Sequence[torch.Tensor]) -> Callable[[
             for part, training in modes:
                 if part.training is not training:
                     part.training = training
-            for parameter, required, gradient in flags:
-                if parameter.requires_grad is not required:
-                    parameter.requires_grad_(required)
-                if parameter.grad is not gradient:
-                    parameter.grad = gradient
+            turn_flags_back()
             write_back(values)
             turn_back()
 

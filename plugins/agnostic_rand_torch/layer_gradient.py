@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from agnostic_rand.errors import ModelError, unknown_name
+from agnostic_rand.adapters import unusable_layer
+from agnostic_rand.errors import unknown_name
 from agnostic_rand_torch.gradients import gradient_by_backward, is_of_reentrant_checkpoint
 from agnostic_rand_torch.modes import interpreted
 from agnostic_rand_torch.roles import kind_of
@@ -46,9 +47,7 @@ def output_and_gradient_at(
         UnknownNameError: There is no such submodule.
         ModelError: It is not called, or its output is not one tensor that reaches the model's.
     """
-    submodules = hookable_submodules(module)
-    if layer not in submodules:
-        raise unknown_name("layer", layer, submodules)
+    submodule = hookable_submodule(module, layer)
     caught: list[torch.Tensor] = []
 
     def catch(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor | None:
@@ -58,7 +57,7 @@ def output_and_gradient_at(
         caught.append(output if output.requires_grad else output.requires_grad_())
         return output.clone()
 
-    handle = submodules[layer].register_forward_hook(catch)
+    handle = submodule.register_forward_hook(catch)
     gradient = None
     try:
         with interpreted():
@@ -74,13 +73,21 @@ def output_and_gradient_at(
     finally:
         handle.remove()
     if gradient is None:
-        raise ModelError(
-            f"the layer {layer!r}",
-            expected="a layer whose output is one tensor that the model's output depends on",
-            received="no such tensor in the forward pass" if not caught else "an output that is not used",
-            fix="Name another layer.",
-        )
+        received = "no such tensor in the forward pass" if not caught else "an output that is not used"
+        raise unusable_layer(layer, received)
     return caught[-1].detach(), gradient
+
+
+def hookable_submodule(module: nn.Module, layer: str) -> nn.Module:
+    """The submodule of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    submodules = hookable_submodules(module)
+    if layer not in submodules:
+        raise unknown_name("layer", layer, submodules)
+    return submodules[layer]
 
 
 def hookable_submodules(module: nn.Module) -> dict[str, nn.Module]:

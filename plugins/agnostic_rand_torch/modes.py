@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -144,19 +144,28 @@ def switches() -> Callable[[], None]:
     return restore
 
 
+def own_flags(tensors: Iterable[torch.Tensor]) -> Callable[[], None]:
+    """A function that gives each tensor the `grad` and the `requires_grad` back that it has now."""
+    held = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors]
+
+    def restore() -> None:
+        for tensor, required, gradient in held:
+            if tensor.requires_grad is not required:
+                tensor.requires_grad_(required)
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
+
+    return restore
+
+
 @contextmanager
 def own_gradients(module: nn.Module) -> Iterator[None]:
     """Give each parameter its own `grad` and `requires_grad` back at the end."""
-    held = [(parameter, parameter.requires_grad, parameter.grad) for parameter in module.parameters()]
-    for parameter, _, gradient in held:
-        if gradient is not None:
-            # A backward pass would add to the caller's tensor in place.
-            parameter.grad = None
+    restore = own_flags(module.parameters())
+    for parameter in module.parameters():
+        # A backward pass would add to the caller's tensor in place.
+        parameter.grad = None
     try:
         yield
     finally:
-        for parameter, required, gradient in held:
-            if parameter.requires_grad is not required:
-                parameter.requires_grad_(required)
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
+        restore()

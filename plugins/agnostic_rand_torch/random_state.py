@@ -27,13 +27,14 @@ def set_random_state(state: Any) -> None:
 
 
 @contextmanager
-def same_draws(device: torch.device) -> Iterator[None]:
+def same_draws(device: torch.device, seed: int = 0) -> Iterator[None]:
     """Let a model that draws random numbers draw the same in each call, and leave no trace.
 
     It is for such models alone: other threads draw from the same generators.
 
     Args:
         device: The model's; its generator is set besides the CPU's.
+        seed: Decides what it draws.
     """
     accelerators = getattr(getattr(torch, device.type, None), "default_generators", ())
     generators = [torch.default_generator, *accelerators[device.index or 0 : (device.index or 0) + 1]]
@@ -41,7 +42,7 @@ def same_draws(device: torch.device) -> Iterator[None]:
     with put_back(lambda: [generator.set_state(state) for generator, state in states]):
         for generator in generators:
             # The generator's own method: torch.manual_seed would reseed every device.
-            generator.manual_seed(0)
+            generator.manual_seed(seed % 2**63)
         yield
 
 

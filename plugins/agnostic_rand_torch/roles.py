@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import Role, strided_axes
+from agnostic_rand.adapters import SPACE, UNKNOWN, Meaning, strided_axes
 
-Meaning: TypeAlias = tuple[Role, tuple[str, ...] | None]
-
-_SPACE = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALIZATIONS = (
@@ -20,7 +17,6 @@ _NORMALIZATIONS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-_UNKNOWN: Meaning = ("other", None)
 
 
 def kind_of(module: nn.Module) -> type:
@@ -53,20 +49,20 @@ def meaning(owner: nn.Module, name: str, dimensions: int) -> Meaning:
 def _meaning(owner: nn.Module, name: str, dimensions: int) -> Meaning:
     kind = kind_of(owner)
     if issubclass(kind, _NORMALIZATIONS):
-        return {"weight": ("scale", None), "bias": ("shift", None)}.get(name, _UNKNOWN)  # type: ignore[return-value]
+        return {"weight": ("scale", None), "bias": ("shift", None)}.get(name, UNKNOWN)  # type: ignore[return-value]
     if issubclass(kind, nn.RNNBase | nn.RNNCellBase):
         if name.startswith("weight"):
             return "kernel", ("out", "in")
-        return ("bias", ("out",)) if name.startswith("bias") else _UNKNOWN
+        return ("bias", ("out",)) if name.startswith("bias") else UNKNOWN
     if issubclass(kind, nn.MultiheadAttention):
         if name.endswith("proj_weight"):
             return "kernel", ("out", "in")
-        return ("bias", ("out",)) if name == "in_proj_bias" else _UNKNOWN
+        return ("bias", ("out",)) if name == "in_proj_bias" else UNKNOWN
     if name == "bias" and issubclass(kind, (nn.Linear, nn.Bilinear, *_CONVOLUTIONS, *_TRANSPOSED)):
         return "bias", ("out",)
     if name == "weight":
         return "kernel" if (axes := _kernel_axes(owner, kind, dimensions)) else "other", axes
-    return _UNKNOWN
+    return UNKNOWN
 
 
 def _kernel_axes(owner: nn.Module, kind: type, dimensions: int) -> tuple[str, ...] | None:
@@ -75,9 +71,9 @@ def _kernel_axes(owner: nn.Module, kind: type, dimensions: int) -> tuple[str, ..
     if issubclass(kind, nn.Bilinear):
         return ("out", "in", "in2")
     if issubclass(kind, _CONVOLUTIONS):
-        return ("out", "in", *_SPACE[dimensions - 2])
+        return ("out", "in", *SPACE[dimensions - 2])
     if issubclass(kind, _TRANSPOSED):
-        axes = ("in", "out", *_SPACE[dimensions - 2])
+        axes = ("in", "out", *SPACE[dimensions - 2])
         settings = _settings(owner)
         return None if settings is None else strided_axes(axes, settings)
     return None

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from agnostic_rand.adapters import HostArray
-from agnostic_rand.errors import InputError, ModelError
+from agnostic_rand.adapters import HostArray, no_variance
+from agnostic_rand.errors import ModelError
 from agnostic_rand_torch.arrays import host_copy
 from agnostic_rand_torch.roles import keeps_statistics, kind_of
 
@@ -51,12 +51,7 @@ def estimated_statistics(
         except ValueError as error:
             if "more than 1 value" not in str(error):
                 raise
-            raise InputError(
-                "statistics='recalibrate'",
-                expected="inputs that have a variance: more than one value for each channel",
-                received=str(error),
-                fix="Pass more inputs, or use statistics='reset'.",
-            ) from error
+            raise no_variance(str(error)) from error
         return {
             name: {key: host_copy(buffer) for key, buffer in norm.named_buffers(recurse=False) if buffer.ndim}
             for name, norm in norms.items()

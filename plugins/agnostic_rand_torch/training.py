@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from agnostic_rand.adapters import HostArray, TrainingStep
+from agnostic_rand_torch.modes import own_flags, with_gradients
+from agnostic_rand_torch.random_state import same_draws
 
 
 def training_step(
@@ -30,11 +33,11 @@ def training_step(
     """
     parameters = [p for p in module.parameters() if p.is_floating_point()]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    taken = iter(range(2**62))
+    seeds = itertools.count(seed)
 
     def step(inputs: HostArray, labels: HostArray) -> tuple[float, int]:
         x, y = asarray(inputs), asarray(labels).long()
-        with _training(module, parameters), _seeded(seed + next(taken), x.device):
+        with _training(module, parameters), same_draws(x.device, next(seeds)):
             outputs = call(x).float()
             loss = nn.functional.cross_entropy(outputs, y)
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -49,27 +52,15 @@ def training_step(
 @contextmanager
 def _training(module: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
     parts = {part: part.training for part in module.modules()}
-    flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
+    flags = own_flags(parameters)
     try:
         for part in parts:
             part.training = True
         for parameter in parameters:
             parameter.requires_grad_(True)
-        with torch.inference_mode(False), torch.enable_grad():
+        with with_gradients():
             yield
     finally:
         for part, training in parts.items():
             part.training = training
-        for parameter, required, gradient in flags:
-            parameter.grad = gradient
-            parameter.requires_grad_(required)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from the global generators: they get a seed of their own, and their state back."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed % 2**63)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed % 2**63)
-        yield
+        flags()

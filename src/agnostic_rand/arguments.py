@@ -1,4 +1,4 @@
-"""Checks of plain arguments, said once."""
+"""Arguments of plain kinds: their checks, said once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of this library: each names the object, what was expected, what came, and the fix."""
+"""Errors of this library: each names the object, what was expected, what came, and the fix."""
 
 from __future__ import annotations
 
@@ -88,6 +88,10 @@ class ExplanationError(AgnosticRandError):
 
 class InsensitiveError(AgnosticRandError, AssertionError):
     """`assert_sensitive` found more similarity than it was told to allow."""
+
+
+class FindingWarning(UserWarning):
+    """A single number does not show what the run found about the explainer or the model."""
 
 
 class UndefinedScoreWarning(UserWarning):

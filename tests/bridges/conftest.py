@@ -32,10 +32,10 @@ def labels() -> np.ndarray:
 
 
 @pytest.fixture
-def run(images: np.ndarray, labels: np.ndarray) -> Callable[..., ar.RandomizationResult]:
+def run(images: np.ndarray, labels: np.ndarray) -> Callable[..., ar.Scores]:
     """A full randomization of a model, checked on an explainer or another library's object."""
 
-    def run(model: Any, explainer: Any, *, x: np.ndarray = images, **options: Any) -> ar.RandomizationResult:
+    def run(model: Any, explainer: Any, *, x: np.ndarray = images, **options: Any) -> ar.Scores:
         settings = {"seed": 1, "batch_size": 4, "randomization_strategy": ar.FullRandomization(), **options}
         return ar.ModelRandomizationMetric(model, x, labels, **settings).run(bridged(explainer) or explainer)
 

@@ -114,28 +114,22 @@ def test_2_a_direction_is_a_flag_and_not_a_word() -> None:
 
 
 def test_3_the_random_controls_complexity_is_an_empirical_null(trained_cnn: Trained) -> None:
-    check = ar.EfficientMPRT(
-        trained_cnn.model, trained_cnn.x[:100], bins=(100,), draws=3, options=ar.RunOptions(seed=0)
-    )
-    scores = check.run("random_map").scores["complexity_rise_100"]
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:100], seed=0)
+    scores = ar.EfficientMPRT(bins=(100,), draws=3).run(subject, "random_map").scores["complexity_rise_100"]
     # Published: exactly 0 with a spread of exactly 0, because one map was reused.
     assert scores.std() > 0.003
     standard_error = scores.std() / np.sqrt(scores.size)
     assert abs(scores.mean()) < 4 * standard_error * np.sqrt(3)
     # Noise of trained and random model are independent, so a similarity has a null too.
-    metric = ar.ModelRandomizationMetric(trained_cnn.model, trained_cnn.x[:100], seed=0, draws=3)
-    similar = metric.run("random_map").scores["spearman"]
+    similar = ar.ModelRandomization(draws=3).run(subject, "random_map").scores["spearman"]
     assert similar.std() == pytest.approx(1 / np.sqrt(255), rel=0.15)
 
 
 def test_4_signs_are_a_declared_step_and_the_starting_point_is_one(trained_cnn: Trained) -> None:
-    x, y = trained_cnn.x[:30], trained_cnn.y[:30]
-    options = ar.RunOptions(seed=0)
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:30], trained_cnn.y[:30], seed=0)
     path = ar.explainers.GradientTimesInput()
-    complexity = ar.EfficientMPRT(trained_cnn.model, x, y, bins=(100,), options=options).run(path)
-    cascade = ar.ModelRandomizationMetric(
-        trained_cnn.model, x, y, seed=0, measures=("spearman", "spearman_abs", "ssim")
-    ).run(path)
+    complexity = ar.EfficientMPRT(bins=(100,)).run(subject, path)
+    cascade = ar.ModelRandomization(measures=("spearman", "spearman_abs", "ssim")).run(subject, path)
     # Nothing is made absolute behind the caller's back, and each result says what was done.
     assert "sign='signed'" in complexity.settings["measures"]["complexity_rise_100"]
     assert "sign='signed'" in cascade.settings["measures"]["spearman"]
@@ -145,24 +139,20 @@ def test_4_signs_are_a_declared_step_and_the_starting_point_is_one(trained_cnn: 
     # The curve of a similarity starts at 1; where it does not, the result says so.
     assert cascade.self_similarity == pytest.approx({"spearman": 1, "spearman_abs": 1, "ssim": 1})
     rng = np.random.default_rng(0)
-    noisy = ar.ModelRandomizationMetric(trained_cnn.model, x, y, seed=0).run(
-        lambda model, inputs, targets: inputs.numpy() + rng.standard_normal(inputs.shape)
+    noisy = ar.ModelRandomization().run(
+        subject, lambda model, inputs, targets: inputs.numpy() + rng.standard_normal(inputs.shape)
     )
     assert noisy.self_similarity["spearman"] < 0.5
     assert any("not deterministic" in finding for finding in noisy.findings)
 
 
 def test_5_order_and_smoothing_are_two_factors_and_draws_have_a_spread_of_their_own(trained_cnn: Trained) -> None:
-    net, x, y = trained_cnn.model, trained_cnn.x[:20], trained_cnn.y[:20]
-    options = ar.RunOptions(seed=5)
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:20], trained_cnn.y[:20], seed=5)
     results = {}
     for order in ("top_down", "bottom_up"):
-        strategy = ar.CascadingRandomization(order=order)  # type: ignore[arg-type]
-        plain = ar.ModelRandomizationMetric(net, x, y, randomization_strategy=strategy, seed=5, draws=2).run(
-            "gradient"
-        )
-        bare = ar.SmoothMPRT(net, x, y, 1, 0.0, strategy, 2, options=options).run("gradient")
-        smooth = ar.SmoothMPRT(net, x, y, 8, 0.2, strategy, 2, options=options).run("gradient")
+        plain = ar.ModelRandomization(order, draws=2).run(subject, "gradient")
+        bare = ar.SmoothMPRT(order, 1, 0.0, draws=2).run(subject, "gradient")
+        smooth = ar.SmoothMPRT(order, 8, 0.2, draws=2).run(subject, "gradient")
         # Without noise, the smooth test is the plain one: nothing else changes with it.
         np.testing.assert_allclose(bare.scores["spearman"], plain.scores["spearman"], atol=1e-6)
         assert order in smooth.settings["strategy"]
@@ -221,8 +211,7 @@ def test_a_retrained_cnn_differs_from_one_that_only_was_reinitialized() -> None:
     x, y = random_images(40, (1, 8, 8)), np.arange(40) % 2
     x[y == 1, :, 2:6, 2:6] += 2
     nets = [fitted(cnn(seed, side=8, classes=2), x, y, epochs=15, rate=5e-3) for seed in (0, 1)]
-    repeat = ar.Repeatability(nets, x, y, ("spearman_abs",), ar.RunOptions(seed=0)).run("gradient").mean()[0]
-    metric = ar.ModelRandomizationMetric(
-        nets[0], x, y, randomization_strategy=ar.FullRandomization(), measures="spearman_abs", seed=0, draws=5
-    )
-    assert repeat > metric.evaluate("gradient") + 0.1
+    subject = ar.Subject(nets[0], x, y, seed=0)
+    repeat = ar.Repeatability(nets[1:], ("spearman_abs",)).run(subject, "gradient").mean()[0]
+    check = ar.ModelRandomization("full_randomization", draws=5, measures="spearman_abs")
+    assert repeat > check.run(subject, "gradient").mean()[0] + 0.1

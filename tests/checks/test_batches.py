@@ -72,7 +72,7 @@ def test_a_model_that_takes_batches_only_is_looked_at_with_one(model: Any, size:
 
 def test_a_fixed_batch_goes_through_a_whole_sanity_check_and_every_way_of_statistics() -> None:
     methods = ["gradient", loss_gradient]
-    report = ar.sanity_check(Fixed(), X, explainers=methods, seed=0, draws=2, options=ar.RunOptions(batch_size=8))
+    report = ar.sanity_check(Fixed(), X, explainers=methods, seed=0, draws=2, batch_size=8)
     assert {"gradient", "loss_gradient"} <= {explainer.name for explainer in report.explainers}
     model = nn.Sequential(Fixed(), nn.BatchNorm1d(3)).eval()
     full = ar.FullRandomization(statistics="recalibrate")

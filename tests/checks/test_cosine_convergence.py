@@ -42,8 +42,8 @@ def test_scores_are_medians_over_locations_of_cosines_across_channels(
     small: tuple[nn.Module, Array], batch_size: int
 ) -> None:
     net, x = small
-    options = ar.RunOptions(seed=3, batch_size=batch_size)
-    result = CosineConvergence(net, x, 3, options, "all").run("gradient")
+    subject = ar.Subject(net, x, seed=3, batch_size=batch_size)
+    result = CosineConvergence(3, "all").run(subject, "gradient")
     assert result.dimensions["place"] == ("input", "3", "0")
     drawn = random_relevance(3, len(x), 3, 4)
     for image in range(len(x)):
@@ -72,7 +72,8 @@ def test_scores_are_medians_over_locations_of_cosines_across_channels(
 def test_guided_backprop_starts_with_the_relevance_itself(small: tuple[nn.Module, Array]) -> None:
     net, x = small
     drawn = random_relevance(1, len(x), 2, 4)
-    result = CosineConvergence(net, x, 2, ar.RunOptions(seed=1), ("0",)).run("guided_backprop")
+    subject = ar.Subject(net, x, seed=1)
+    result = CosineConvergence(2, ("0",)).run(subject, "guided_backprop")
     weight = net[3].weight.detach().numpy()
     for image in range(len(x)):
         before = net[0](torch.from_numpy(x[image : image + 1]))[0].detach().numpy()
@@ -87,7 +88,7 @@ def test_guided_backprop_starts_with_the_relevance_itself(small: tuple[nn.Module
         for place, maps in ((0, outer), (1, inner)):
             np.testing.assert_allclose(result.scores["cosine"][place, :, image], by_location(maps, 0), atol=1e-10)
     # Behind the last ReLU its rule has nothing to change.
-    every = CosineConvergence(net, x, 2, ar.RunOptions(seed=1), "all").run("guided_backprop")
+    every = CosineConvergence(2, "all").run(subject, "guided_backprop")
     assert every.dimensions["place"] == ("input", "3", "0")
     np.testing.assert_allclose(every.scores["cosine"][1, 0], np.ravel(every.settings["vectors_cosine"]), atol=1e-10)
     # Half of the locations pass nothing on for both: they are left out, and counted.
@@ -103,8 +104,8 @@ def test_maps_of_all_classes_stand_for_the_relevance_where_a_method_is_linear(
         given = inputs.detach().requires_grad_()
         return torch.autograd.grad(model(given).gather(1, targets[:, None]).sum(), given)[0]
 
-    check = CosineConvergence(net, x, 3, ar.RunOptions(seed=3, batch_size=2))
-    known, own = check.run("gradient"), check.run(my_gradient)
+    found = CosineConvergence(3).run(ar.Subject(net, x, seed=3, batch_size=2), ["gradient", my_gradient])
+    known, own = found["gradient"], found["my_gradient"]
     np.testing.assert_allclose(known.scores["cosine"], own.scores["cosine"], atol=1e-10)
     assert known.settings["start"] != own.settings["start"]
 
@@ -121,16 +122,17 @@ def test_orthogonal_classes_have_the_vectors_cosines_and_one_direction_has_one()
     with torch.no_grad():
         net.weight.copy_(torch.eye(4, 6))
     x = np.ones((3, 6), "float32")
-    result = CosineConvergence(net, x, 4, ar.RunOptions(seed=0)).run("gradient")
+    result = CosineConvergence(4).run(ar.Subject(net, x, seed=0), "gradient")
     np.testing.assert_allclose(result.scores["cosine"][0], result.settings["vectors_cosine"], atol=1e-6)
     # Each sample has vectors of its own.
     assert len(np.unique(np.round(result.scores["cosine"], 6))) == 18
     with torch.no_grad():
         net.weight.copy_(torch.outer(torch.tensor([1.0, -2.0, 0.5, 3.0]), torch.arange(6.0)))
-    collapsed = CosineConvergence(net, x, 4, ar.RunOptions(seed=0)).run("gradient")
+    subject = ar.Subject(net, x, seed=0)
+    collapsed = CosineConvergence(4).run(subject, "gradient")
     np.testing.assert_allclose(collapsed.scores["cosine"], 1, atol=1e-6)
-    zero = CosineConvergence(net, x, 4, ar.RunOptions(seed=0)).run(lambda model, inputs, targets: 0 * inputs)
-    assert zero.undefined == {"cosine": 18}
+    zero = CosineConvergence(4).run(subject, lambda model, inputs, targets: 0 * inputs)
+    assert zero.undefined["cosine"].tolist() == [[3] * 6]
     assert zero.settings["undefined_locations"] == {"input": 1.0}
     assert math.isnan(zero.settings["median"]["input"])
 
@@ -138,11 +140,9 @@ def test_orthogonal_classes_have_the_vectors_cosines_and_one_direction_has_one()
 def test_positive_rules_converge_and_gradients_do_not(trained_cnn: Trained) -> None:
     pytest.importorskip("zennit", reason="zennit cannot be imported", exc_type=ImportError)
     # The rules lose relevance where all inputs are zero.
-    check = CosineConvergence(trained_cnn.model, trained_cnn.x[:12] + 0.2, options=ar.RunOptions(seed=0))
-    median = {
-        name: float(np.nanmedian(check.run(name).scores["cosine"]))
-        for name in ("gradient", "lrp_zplus", "lrp_alpha1_beta0")
-    }
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:12] + 0.2, seed=0)
+    found = CosineConvergence().run(subject, ["gradient", "lrp_zplus", "lrp_alpha1_beta0"])
+    median = {name: float(np.nanmedian(found[name].scores["cosine"])) for name in found.explainers}
     # Four layers are too few for the limit of 1, but not for the difference.
     for name in ("lrp_zplus", "lrp_alpha1_beta0"):
         assert median[name] > max(0.75, median["gradient"] + 0.3), median
@@ -150,10 +150,11 @@ def test_positive_rules_converge_and_gradients_do_not(trained_cnn: Trained) -> N
 
 def test_bad_arguments(small: tuple[nn.Module, Array]) -> None:
     with pytest.raises(ArgumentError, match="vectors"):
-        CosineConvergence(*small, vectors=1)
+        CosineConvergence(vectors=1)
+    subject = ar.Subject(*small)
     with pytest.raises(ArgumentError, match=r"layers: expected the gradient.*'input_map'"):
-        CosineConvergence(*small, layers="all").run("input_map")
+        CosineConvergence(layers="all").run(subject, "input_map")
     with pytest.raises(UnknownNameError, match="layer 'conv'"):
-        CosineConvergence(*small, layers=("conv",)).run("gradient")
+        CosineConvergence(layers=("conv",)).run(subject, "gradient")
     with pytest.raises(InputError, match="single output"):
-        CosineConvergence(nn.Linear(3, 1), np.ones((2, 3), "float32")).run("gradient")
+        CosineConvergence().run(ar.Subject(nn.Linear(3, 1), np.ones((2, 3), "float32")), "gradient")

@@ -13,7 +13,7 @@ from torch import nn
 
 import agnostic_rand as ar
 from agnostic_rand.adapters import Registry
-from agnostic_rand.errors import ArgumentError, InputError
+from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
 from core import fakes
 
 from .nets import Array, fitted
@@ -26,7 +26,6 @@ X = RNG.standard_normal((60, 20)).astype("float32")
 Y = (X[:, :3].argmax(1)).astype(np.int64)
 TEST_X = RNG.standard_normal((40, 20)).astype("float32")
 TEST_Y = TEST_X[:, :3].argmax(1).astype(np.int64)
-OPTIONS = ar.RunOptions(seed=SEED)
 
 
 def net(seed: int = 0) -> nn.Module:
@@ -39,9 +38,10 @@ def trained() -> nn.Module:
     return fitted(net(), X, Y, epochs=60, rate=1e-2, batch=20)
 
 
-def check(model: Any, **changed: Any) -> ar.DataRandomization:
-    given = {"training": ar.TrainingOptions(epochs=300, batch_size=20, learning_rate=1e-2), "options": OPTIONS}
-    return ar.DataRandomization(model, TEST_X, TEST_Y, X, Y, **{**given, **changed})
+def run(model: Any, explainer: Any = "gradient", seed: int = SEED, **changed: Any) -> ar.Scores:
+    given = {"training": ar.TrainingOptions(epochs=300, batch_size=20, learning_rate=1e-2), **changed}
+    subject = ar.Subject(model, TEST_X, TEST_Y, seed=seed)
+    return ar.DataRandomization(X, Y, **given).run(subject, explainer)
 
 
 def permuted_labels() -> Array:
@@ -50,7 +50,7 @@ def permuted_labels() -> Array:
 
 def test_permuted_labels_are_learned_and_both_histories_are_reported(trained: nn.Module) -> None:
     held = copy.deepcopy(trained.state_dict())
-    result = check(trained).run("gradient")
+    result = run(trained)
     settings = result.settings
     assert settings["permuted_label_accuracy"] >= 0.95
     assert settings["retrained_accuracies"]["true"] >= 0.95
@@ -76,7 +76,7 @@ def test_scores_compare_with_the_model_that_fit_returned(trained: nn.Module) -> 
         models[labels.tobytes()] = fitted(model, inputs, labels, epochs=200, rate=1e-2, batch=20)
         return model
 
-    result = check(trained, fit=fit).run("gradient")
+    result = run(trained, fit=fit)
     assert result.dimensions["labels"] == ("permuted", "true")
     base = flat(gradient_map(trained, TEST_X, TEST_Y))
     for place, labels in enumerate((permuted_labels(), Y)):
@@ -92,7 +92,7 @@ def test_both_trainings_start_from_the_same_random_weights(trained: nn.Module) -
         seen.append(model[0].weight.detach().numpy().copy())
         return fitted(model, inputs, labels, epochs=200, rate=1e-2, batch=20)
 
-    check(trained, fit=fit).run("gradient")
+    run(trained, fit=fit)
     np.testing.assert_array_equal(seen[0], seen[1])
     assert np.abs(seen[0] - trained[0].weight.detach().numpy()).min() > 0
 
@@ -101,7 +101,7 @@ def test_the_history_of_a_users_training_is_reported(trained: nn.Module) -> None
     def fit(model: nn.Module, inputs: Array, labels: Array) -> tuple[nn.Module, dict[str, Any]]:
         return fitted(model, inputs, labels, epochs=200, rate=1e-2, batch=20), {"loss": np.array([2.0, 1.0])}
 
-    assert check(trained, fit=fit).run("gradient").settings["histories"]["true"] == {"loss": [2.0, 1.0]}
+    assert run(trained, fit=fit).settings["histories"]["true"] == {"loss": [2.0, 1.0]}
 
 
 def test_labels_that_were_not_memorized_are_refused(trained: nn.Module) -> None:
@@ -109,18 +109,18 @@ def test_labels_that_were_not_memorized_are_refused(trained: nn.Module) -> None:
         r"training on permuted labels: expected an accuracy of at least 0\.95 .* received 0\.\d+\. Train longer"
     )
     with pytest.raises(InputError, match=message):
-        check(trained, training=ar.TrainingOptions(epochs=1)).run("gradient")
+        run(trained, training=ar.TrainingOptions(epochs=1))
     with pytest.raises(InputError, match=message):
-        check(trained, fit=lambda model, inputs, labels: model).run("gradient")
+        run(trained, fit=lambda model, inputs, labels: model)
     # The gate is on permuted labels: a model that knows the true ones does not pass it.
     with pytest.raises(InputError, match=message):
-        check(trained, fit=lambda model, inputs, labels: trained).run("gradient")
+        run(trained, fit=lambda model, inputs, labels: trained)
 
 
 def test_the_seed_decides_everything(trained: nn.Module) -> None:
-    first, again = (check(trained, ceiling=False).run("gradient").scores["spearman"] for _ in range(2))
+    first, again = (run(trained, ceiling=False).scores["spearman"] for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    other = check(trained, ceiling=False, options=ar.RunOptions(seed=4)).run("gradient").scores["spearman"]
+    other = run(trained, seed=4, ceiling=False).scores["spearman"]
     assert np.abs(first - other).mean() > 0.01
 
 
@@ -131,22 +131,26 @@ def test_several_explainers_share_one_training(trained: nn.Module) -> None:
         calls.append(len(inputs))
         return fitted(model, inputs, labels, epochs=200, rate=1e-2, batch=20)
 
-    results = check(trained, fit=fit).run_all(["gradient", "input_map"])
+    scores = run(trained, ["gradient", "input_map"], fit=fit)
     assert calls == [60, 60]
-    assert results[1].mean("spearman").tolist() == [1, 1]
+    assert scores["input_map"].mean("spearman").tolist() == [1, 1]
+    assert scores.dimensions["explainer"] == ("gradient", "input_map")
 
 
 def test_bad_input(trained: nn.Module) -> None:
+    subject = ar.Subject(trained, TEST_X)
     with pytest.raises(InputError, match="train_labels: expected a label for each training input"):
-        ar.DataRandomization(trained, TEST_X, None, X, None).run("gradient")
+        ar.DataRandomization(X, None).run(subject, "gradient")
     with pytest.raises(InputError, match="single class"):
-        ar.DataRandomization(trained, TEST_X, None, X, np.zeros(60, dtype=int)).run("gradient")
+        ar.DataRandomization(X, np.zeros(60, dtype=int)).run(subject, "gradient")
     with pytest.raises(InputError, match="labels from 0 to 2"):
-        ar.DataRandomization(trained, TEST_X, None, X, Y + 1).run("gradient")
+        ar.DataRandomization(X, Y + 1).run(subject, "gradient")
     with pytest.raises(ArgumentError, match=r"fit: expected a function that returns a 'torch' model.*NoneType"):
-        check(trained, fit=lambda model, inputs, labels: None).run("gradient")
+        run(trained, fit=lambda model, inputs, labels: None)
     with pytest.raises(ArgumentError, match="least_accuracy"):
-        check(trained, least_accuracy=95)
+        ar.DataRandomization(X, Y, least_accuracy=95)
+    with pytest.raises(UnknownNameError, match="spearmann"):
+        ar.DataRandomization(X, Y, measures="spearmann")
 
     class Bound:
         model = trained
@@ -155,13 +159,13 @@ def test_bad_input(trained: nn.Module) -> None:
             return inputs
 
     with pytest.raises(ArgumentError, match="bound to one"):
-        check(trained).run(Bound())
+        run(trained, Bound())
 
 
 def test_a_model_of_another_framework_is_refused(trained: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     both = Registry([*entry_points(group="agnostic_rand"), EntryPoint("fake", fakes.__name__, "agnostic_rand")])
     monkeypatch.setattr("agnostic_rand.adapters.registry._installed", lambda: both)
     with pytest.raises(ArgumentError, match=r"returns a 'torch' model.* received a 'fake' model"):
-        check(trained, fit=lambda model, inputs, labels: fakes.Net(features=20)).run("gradient")
+        run(trained, fit=lambda model, inputs, labels: fakes.Net(features=20))
     with pytest.raises(ArgumentError, match="one framework, received 'fake' and 'torch'"):
-        ar.Repeatability([trained, fakes.Net(features=20)], TEST_X, measures=("spearman",)).run("gradient")
+        ar.Repeatability([fakes.Net(features=20)], ("spearman",)).run(ar.Subject(trained, TEST_X), "gradient")

@@ -44,7 +44,7 @@ def slow_curve(net: nn.Module, image: Array, label: int, ranking: Array, side: i
 @pytest.mark.parametrize(("side", "steps"), [(2, 4), (4, 30), (1, 36)])
 def test_the_curve_is_that_of_blurring_by_hand(small: tuple[nn.Module, Array], side: int, steps: int) -> None:
     net, x = small
-    result = ar.Faithfulness(net, x, LABELS, side, steps, ar.RunOptions(seed=0, batch_size=2)).run("gradient")
+    result = ar.Faithfulness(side, steps).run(ar.Subject(net, x, LABELS, seed=0, batch_size=2), "gradient")
     maps = gradient_map(net, x, LABELS)
     expected = [slow_curve(net, x[i], LABELS[i], maps[i], side, steps) for i in range(5)]
     # The library blurs in single precision.
@@ -54,7 +54,7 @@ def test_the_curve_is_that_of_blurring_by_hand(small: tuple[nn.Module, Array], s
 
 def test_the_score_is_the_mean_over_all_patches_and_the_curve_is_kept(small: tuple[nn.Module, Array]) -> None:
     net, x = small
-    result = ar.Faithfulness(net, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run("gradient")
+    result = ar.Faithfulness(2, 9).run(ar.Subject(net, x, LABELS, seed=0), "gradient")
     curve = result.scores["probability"]
     assert curve.shape == (9, 5)
     assert float(result.mean()) == pytest.approx(curve.mean(), abs=1e-12)
@@ -64,7 +64,6 @@ def test_the_score_is_the_mean_over_all_patches_and_the_curve_is_kept(small: tup
     # One score for each sample: the interval is Student's over samples.
     reach = stats.t.ppf(0.975, 4) * by_sample.std(ddof=1) / np.sqrt(5)
     np.testing.assert_allclose(estimate.interval(), [curve.mean() - reach, curve.mean() + reach], atol=1e-9)
-    np.testing.assert_allclose(result.curve(), curve.mean(axis=1), atol=1e-12)
     assert result.estimate(place={"patches": 3}).mean == pytest.approx(curve[3].mean(), abs=1e-12)
     assert f"{curve.mean():8.3f}" in result.summary()
     again = pickle.loads(pickle.dumps(result))
@@ -86,8 +85,7 @@ def test_images_without_channels_are_images(small: tuple[nn.Module, Array]) -> N
     net, x = small
     gray = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv2d(1, 2, 1).double(), net)
     # Its first layer makes two channels of one.
-    options = ar.RunOptions(seed=0)
-    flat = ar.Faithfulness(gray, x[:, 0], LABELS, 2, 9, options).run("gradient")
+    flat = ar.Faithfulness(2, 9).run(ar.Subject(gray, x[:, 0], LABELS, seed=0), "gradient")
     assert flat.scores["probability"].shape == (9, 5)
     maps = gradient_map(gray, x[:, 0], LABELS)
     expected = [
@@ -100,18 +98,18 @@ def test_images_without_channels_are_images(small: tuple[nn.Module, Array]) -> N
 def test_without_labels_the_first_prediction_is_followed(small: tuple[nn.Module, Array]) -> None:
     net, x = small
     predicted = net(torch.from_numpy(x)).argmax(1).numpy()
-    options = ar.RunOptions(seed=0)
-    first = ar.Faithfulness(net, x, None, 2, 9, options).run("gradient").scores["probability"]
-    np.testing.assert_array_equal(
-        first, ar.Faithfulness(net, x, predicted, 2, 9, options).run("gradient").scores["probability"]
+    first, second = (
+        ar.Faithfulness(2, 9).run(ar.Subject(net, x, labels, seed=0), "gradient").of()
+        for labels in (None, predicted)
     )
+    np.testing.assert_array_equal(first, second)
 
 
 def test_what_is_explained_is_the_output_and_not_its_softmax(small: tuple[nn.Module, Array]) -> None:
     net, x = small
     with torch.no_grad():
         large = nn.Sequential(*net[:3], nn.Linear(108, 4).double(), Scaled(1000.0))
-    result = ar.Faithfulness(large, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run("gradient")
+    result = ar.Faithfulness(2, 9).run(ar.Subject(large, x, LABELS, seed=0), "gradient")
     maps = gradient_map(large, x, LABELS)
     # A saturated softmax has no gradient: its patches would have no order.
     expected = [slow_curve(large, x[i], LABELS[i], maps[i], 2, 1) for i in range(5)]
@@ -129,10 +127,9 @@ class Scaled(nn.Module):
 
 def test_a_model_that_puts_out_probabilities_gets_no_second_softmax(small: tuple[nn.Module, Array]) -> None:
     net, x = small
-    explainer = ar.explainers.InputMap()
-    plain = ar.Faithfulness(net, x, LABELS, 2, 9, ar.RunOptions(seed=0)).run(explainer)
-    ending = ar.Faithfulness(nn.Sequential(net, nn.Softmax(1)), x, LABELS, 2, 9, ar.RunOptions(seed=0)).run(
-        explainer
+    plain, ending = (
+        ar.Faithfulness(2, 9).run(ar.Subject(model, x, LABELS, seed=0), "input_map")
+        for model in (net, nn.Sequential(net, nn.Softmax(1)))
     )
     np.testing.assert_allclose(plain.scores["probability"], ending.scores["probability"], atol=1e-6)
     assert plain.settings["probability"] != ending.settings["probability"]
@@ -146,11 +143,7 @@ def test_ties_are_not_broken_from_the_top_left() -> None:
         net[1].weight[0, :12] = torch.linspace(-2, 2, 12)
     x = np.random.default_rng(0).standard_normal((1, 1, 12, 12)).astype("float32")
     curves = {
-        tuple(
-            ar.Faithfulness(net, x, [0], 1, 72, ar.RunOptions(seed=seed))
-            .run("constant_map")
-            .scores["probability"][:, 0]
-        )
+        tuple(ar.Faithfulness(1, 72).run(ar.Subject(net, x, [0], seed=seed), "constant_map").of()[:, 0])
         for seed in range(4)
     }
     assert len(curves) == 4
@@ -165,15 +158,13 @@ def test_the_truth_is_more_faithful_than_noise() -> None:
         weight = torch.zeros(8, 8)
         weight[:4, :4] = torch.from_numpy(rng.standard_normal((4, 4)).astype("float32"))
         net[1].weight[0], net[1].weight[1] = weight.flatten(), -weight.flatten()
-    check = ar.Faithfulness(net, x, None, 2, 4, ar.RunOptions(seed=0))
-    truth, noise = (check.run(name).scores["probability"].mean() for name in ("gradient", "random_map"))
+    truth, noise = ar.Faithfulness(2, 4).run(ar.Subject(net, x, seed=0), ["gradient", "random_map"]).mean()
     assert truth < noise - 0.03
 
 
 def test_single_outputs_and_tables_are_refused() -> None:
+    single = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
     with pytest.raises(InputError, match="two outputs"):
-        ar.Faithfulness(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)), np.ones((2, 1, 4, 4), "float32")).run(
-            "gradient"
-        )
+        ar.Faithfulness().run(ar.Subject(single, np.ones((2, 1, 4, 4), "float32")), "gradient")
     with pytest.raises(InputError, match="images"):
-        ar.Faithfulness(nn.Linear(4, 2), np.ones((2, 4), "float32")).run("gradient")
+        ar.Faithfulness().run(ar.Subject(nn.Linear(4, 2), np.ones((2, 4), "float32")), "gradient")

@@ -17,6 +17,7 @@ from agnostic_rand.explainers import (
     asks_adapter_only,
     resolve_explainer,
 )
+from agnostic_rand.explainers.named import NamedExplainer
 
 X = np.random.default_rng(0).standard_normal((12, 8)).astype(np.float32)
 
@@ -30,7 +31,7 @@ def positive_net() -> nn.Module:
     return net
 
 
-def run(explainer: object) -> ar.RandomizationResult:
+def run(explainer: object) -> ar.Scores:
     metric = ar.ModelRandomizationMetric(
         positive_net(), X, None, seed=0, batch_size=5, randomization_strategy=ar.FullRandomization()
     )
@@ -62,6 +63,8 @@ class Mine(Saliency):
         (SmoothGrad(), True),
         (SmoothGrad(GuidedBackprop()), True),
         (AtLayer("0", Saliency()), True),
+        (NamedExplainer(Saliency(), "mine"), True),
+        (NamedExplainer(Mine(), "saliency"), False),
         (resolve_explainer("rise"), True),
         (resolve_explainer(lambda model, inputs, targets: inputs), False),
         (Mine(), False),

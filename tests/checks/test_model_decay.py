@@ -22,7 +22,7 @@ from .test_cascades import LABELS, by_hand, shifted
 def test_the_curve_is_that_of_the_outputs(small: tuple[nn.Module, Array]) -> None:
     net, x = small
     strategy = ar.CascadingRandomization(perturbation=shifted)
-    result = ModelDecay(net, x, LABELS, strategy, options=ar.RunOptions(seed=0, batch_size=2)).run()
+    result = ModelDecay(strategy).run(ar.Subject(net, x, LABELS, seed=0, batch_size=2))
     assert result.dimensions["step"] == ("trained", "3", "0")
     trained = net(torch.from_numpy(x)).detach().numpy()
     for place, layers in enumerate([(), ("3",), ("0", "3")]):
@@ -35,13 +35,11 @@ def test_the_curve_is_that_of_the_outputs(small: tuple[nn.Module, Array]) -> Non
 
 
 def test_it_is_the_curve_of_the_cascade_with_the_same_seed(trained_cnn: Trained) -> None:
-    net, x, y = trained_cnn.model, trained_cnn.x[:50], trained_cnn.y[:50]
-    decay = ModelDecay(net, x, y, draws=2, options=ar.RunOptions(seed=6)).run()
-    cascade = ar.ModelRandomizationMetric(
-        net, x, y, randomization_strategy=ar.CascadingRandomization(), seed=6, draws=2
-    ).run("input_map")
-    np.testing.assert_allclose(decay.scores["correlation"][:, 1:], cascade.outputs.correlation, atol=1e-9)
-    np.testing.assert_array_equal(decay.scores["agreement"][:, 1:], cascade.outputs.agreement)
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:50], trained_cnn.y[:50], seed=6)
+    decay = ModelDecay(draws=2).run(subject)
+    outputs = ar.ModelRandomization(draws=2).run(subject, "input_map").moved
+    for measure in ("correlation", "agreement", "accuracy"):
+        np.testing.assert_array_equal(decay.scores[measure][:, 1:], getattr(outputs, measure))
     # The trained model knows; a random one guesses.
     assert decay.mean("accuracy")[0] > 0.9
     assert decay.mean("accuracy")[-1] < 0.35
@@ -49,11 +47,11 @@ def test_it_is_the_curve_of_the_cascade_with_the_same_seed(trained_cnn: Trained)
 
 def test_without_labels_there_is_no_accuracy(small: tuple[nn.Module, Array]) -> None:
     net, x = small
-    scores = ModelDecay(net, x, options=ar.RunOptions(seed=0)).run().scores
+    scores = ModelDecay().run(ar.Subject(net, x, seed=0)).scores
     assert np.isnan(scores["accuracy"]).all()
     assert np.isfinite(scores["agreement"]).all()
     with pytest.raises(ArgumentError, match="draws"):
-        ModelDecay(net, x, draws=0)
+        ModelDecay(draws=0)
 
 
 def test_half_depths_by_hand() -> None:
@@ -64,14 +62,11 @@ def test_half_depths_by_hand() -> None:
 
 
 def test_the_sensitivity_ratio_tells_maps_that_outlive_the_model(trained_cnn: Trained) -> None:
-    metric = ar.ModelRandomizationMetric(
-        trained_cnn.model,
-        trained_cnn.x[:50],
-        trained_cnn.y[:50],
-        randomization_strategy=ar.CascadingRandomization(),
-        seed=0,
-        draws=3,
-    )
-    gradient, guided = (sensitivity_ratio(metric.run(name)) for name in ("gradient", "guided_backprop"))
-    assert guided > 2 * gradient
-    assert math.isnan(sensitivity_ratio(metric.run("input_map")))
+    subject = ar.Subject(trained_cnn.model, trained_cnn.x[:50], trained_cnn.y[:50], seed=0)
+    found = ar.ModelRandomization(draws=3).run(subject, ["gradient", "guided_backprop", "input_map"])
+    assert sensitivity_ratio(found["guided_backprop"]) > 2 * sensitivity_ratio(found["gradient"])
+    assert math.isnan(sensitivity_ratio(found["input_map"]))
+    # Of no cascade, and of several at once, there is no ratio.
+    for scores in (ModelDecay().run(subject), found):
+        with pytest.raises(ArgumentError):
+            sensitivity_ratio(scores)

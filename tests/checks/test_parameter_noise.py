@@ -14,6 +14,7 @@ import agnostic_rand as ar
 from agnostic_rand.checks.parameter_noise import _PERTURBATIONS, poisson_quantile
 from agnostic_rand.errors import ArgumentError
 
+from .conftest import Trained
 from .nets import Array
 from .slow import flat, gradient_map, rank_correlation, stream, with_weights
 
@@ -49,8 +50,8 @@ def disturbed(kind: str, level: float, seed: int, draw: int) -> object:
 def test_scores_are_those_of_noise_added_by_hand(small: tuple[nn.Module, Array], kind: str) -> None:
     net, x = small
     levels, draws, seed = (0.3, 1.5), 2, 11
-    check = ar.ParameterNoise(net, x, LABELS, kind, levels, draws=draws, options=ar.RunOptions(seed=seed))
-    result = check.run("gradient")
+    check = ar.ParameterNoise(kind, levels, draws=draws)  # type: ignore[arg-type]
+    result = check.run(ar.Subject(net, x, LABELS, seed=seed), "gradient")
     assert list(result.dimensions) == ["level", "draw", "step", "sample"]
     base = gradient_map(net, x, LABELS)
     for (i, level), draw, (k, layers) in itertools.product(
@@ -62,10 +63,9 @@ def test_scores_are_those_of_noise_added_by_hand(small: tuple[nn.Module, Array],
             np.testing.assert_allclose(result.scores[measure][i, draw, k], expected, atol=1e-10)
 
 
-def test_more_noise_leaves_less_and_the_outputs_are_beside_it(trained_mlp: object) -> None:
-    net, x, y = trained_mlp.model, trained_mlp.x[:40], trained_mlp.y[:40]  # type: ignore[attr-defined]
-    levels = (0.1, 0.3, 1.0)
-    result = ar.ParameterNoise(net, x, y, levels=levels, draws=2, options=ar.RunOptions(seed=0)).run("gradient")
+def test_more_noise_leaves_less_and_the_outputs_are_beside_it(trained_mlp: Trained) -> None:
+    subject = ar.Subject(trained_mlp.model, trained_mlp.x[:40], trained_mlp.y[:40], seed=0)
+    result = ar.ParameterNoise(levels=(0.1, 0.3, 1.0), draws=2).run(subject, "gradient")
     means = result.mean("spearman")
     assert means.shape == (3, 4)
     assert (np.diff(means[:, -1]) < 0).all()
@@ -103,7 +103,7 @@ def test_counts_are_those_of_scipy_and_have_the_moments_of_poissons_law() -> Non
 
 def test_the_smallest_noise_changes_nothing(small: tuple[nn.Module, Array]) -> None:
     net, x = small
-    result = ar.ParameterNoise(net, x, LABELS, "poisson", (1e-10,), options=ar.RunOptions(seed=0)).run("gradient")
+    result = ar.ParameterNoise("poisson", (1e-10,)).run(ar.Subject(net, x, LABELS, seed=0), "gradient")
     np.testing.assert_allclose(result.scores["spearman"], 1, atol=1e-3)
 
 
@@ -111,8 +111,8 @@ def test_constant_outputs_and_maps_are_undefined_and_nothing_breaks() -> None:
     net = nn.Linear(4, 3)
     nn.init.zeros_(net.weight)
     x = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
-    result = ar.ParameterNoise(net, x, [0, 1, 2], "multiplicative", (0.1,)).run("gradient")
-    assert result.undefined["spearman"] == result.scores["spearman"].size
+    result = ar.ParameterNoise("multiplicative", (0.1,)).run(ar.Subject(net, x, [0, 1, 2]), "gradient")
+    assert result.undefined["spearman"].tolist() == [[[3]]]
     assert np.isnan(result.settings["output_correlation"][0][0])
 
 
@@ -128,4 +128,4 @@ def test_constant_outputs_and_maps_are_undefined_and_nothing_breaks() -> None:
 )
 def test_bad_arguments(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
-        ar.ParameterNoise(None, None, **arguments)  # type: ignore[arg-type]
+        ar.ParameterNoise(**arguments)  # type: ignore[arg-type]

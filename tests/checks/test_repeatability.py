@@ -24,8 +24,8 @@ X: Array = random_images(6, (2, 6, 6)).astype(np.float64)
 
 
 def test_every_pair_of_models(small: object) -> None:
-    check = ar.Repeatability(MODELS, X, None, ("spearman",), ar.RunOptions(seed=0, batch_size=4))
-    result = check.run("gradient")
+    subject = ar.Subject(MODELS[0], X, seed=0, batch_size=4)
+    result = ar.Repeatability(MODELS[1:], ("spearman",)).run(subject, "gradient")
     assert result.dimensions["pair"] == ((0, 1), (0, 2), (1, 2))
     for place, (i, j) in enumerate(result.dimensions["pair"]):
         # Without labels, the first model's predictions are explained in all.
@@ -36,15 +36,18 @@ def test_every_pair_of_models(small: object) -> None:
 
 def test_a_copier_repeats_itself_and_the_models_stay(small: object) -> None:
     before = [[p.clone() for p in model.parameters()] for model in MODELS]
-    assert ar.Repeatability(MODELS, X).run("input_map").mean("spearman").tolist() == [1, 1, 1]
+    scores = ar.Repeatability(MODELS[1:]).run(ar.Subject(MODELS[0], X), "input_map")
+    assert scores.mean("spearman").tolist() == [1, 1, 1]
     for model, held in zip(MODELS, before, strict=True):
         assert all(torch.equal(p, q) for p, q in zip(model.parameters(), held, strict=True))
 
 
 def test_bad_models() -> None:
-    with pytest.raises(ArgumentError, match="at least two models"):
-        ar.Repeatability(MODELS[:1], X)
+    with pytest.raises(ArgumentError, match="at least one other model"):
+        ar.Repeatability([])
     with pytest.raises(ArgumentError, match="one model twice"):
-        ar.Repeatability([MODELS[0], MODELS[0]], X)
-    with pytest.raises(ArgumentError, match="at least two models"):
-        ar.Repeatability(MODELS[0], X)  # type: ignore[arg-type]
+        ar.Repeatability([MODELS[0], MODELS[0]])
+    with pytest.raises(ArgumentError, match="one model twice"):
+        ar.Repeatability([MODELS[0]]).run(ar.Subject(MODELS[0], X), "gradient")
+    with pytest.raises(ArgumentError, match=r"at least one other model.*Sequential"):
+        ar.Repeatability(MODELS[0])  # type: ignore[arg-type]

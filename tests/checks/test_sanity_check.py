@@ -13,8 +13,8 @@ from torch import nn
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ArgumentError, InputError, UnknownNameError
+from agnostic_rand.sanity.report import SanityReport
 from agnostic_rand.sanity.sanity_check import sanity_check
-from agnostic_rand.sanity.sanity_report import SanityReport
 from agnostic_rand.subject.progress import Progress
 
 from .conftest import Trained
@@ -118,7 +118,7 @@ def test_the_report_ranks_nothing_and_says_what_it_is_worth(report: SanityReport
 
 
 def test_every_setting_is_recorded_and_everything_can_be_kept(report: SanityReport) -> None:
-    kept = json.loads(json.dumps(report.to_dict(), allow_nan=True))
+    kept = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert kept["settings"]["draws"] == 5
     assert kept["settings"]["margin"] == 0.1
     assert kept["settings"]["measures"]["spearman_abs"].startswith("MapForm(sign='absolute'")
@@ -200,7 +200,7 @@ def test_random_models_without_any_score_are_counted(trained_cnn: Trained) -> No
         draws=5,
         blocks=1,
         measures=("spearman",),
-        options=ar.RunOptions(batch_size=20),
+        batch_size=20,
     )["sometimes_constant"]
     assert any(finding.startswith("1 of 5 random models gave no score") for finding in found.findings)
     assert np.isfinite(found.verdict.interval).all()
@@ -221,7 +221,7 @@ def test_the_same_seed_gives_the_same_report_and_the_model_stays(trained_cnn: Tr
     assert torch.equal(torch.cat([p.flatten() for p in trained_cnn.model.parameters()]), before)
 
 
-def test_one_draw_says_that_it_is_one_and_progress_begins_with_an_estimate(trained_cnn: Trained) -> None:
+def test_one_draw_says_that_it_is_one_and_progress_counts_to_the_end(trained_cnn: Trained) -> None:
     seen: list[Progress] = []
     found = sanity_check(
         trained_cnn.model,
@@ -231,10 +231,11 @@ def test_one_draw_says_that_it_is_one_and_progress_begins_with_an_estimate(train
         seed=0,
         draws=1,
         blocks=2,
-        options=ar.RunOptions(progress=seen.append),
+        progress=seen.append,
     )
-    assert "about" in seen[0].description
-    assert seen[-1].done == seen[-1].total
+    assert [one.done for one in seen] == list(range(1, seen[-1].total + 1))
+    assert "mine" in {one.description for one in seen}
+    assert seen[0].seconds_left >= 0 == seen[-1].seconds_left
     assert any("One draw" in finding for finding in found["mine"].findings)
 
 

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from agnostic_rand.cli import demo
 from agnostic_rand.errors import MissingExtraError
 from agnostic_rand.explainers import CONTROLS
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.scores import Scores
 from agnostic_rand.weights import Streams
 
 
@@ -88,7 +88,7 @@ def test_the_demo_says_what_it_found_and_writes_it(run, folder, monkeypatch):
     assert "undef." in next(line for line in done.output.splitlines() if line.startswith("constant_map"))
     written = {path.name for path in (folder / "out/report").iterdir()}
     assert written == {f"{name}.npz" for name in names} | {"scores.csv", "curves.png", "strip.png"}
-    result = RandomizationResult.load(folder / "out/report/gradient.npz")
+    result = Scores.load(folder / "out/report/gradient.npz")
     assert result.scores["spearman"].shape == (2, 4, 8)
     assert result.seed == 3
 

@@ -49,14 +49,14 @@ def test_a_package_that_is_broken_itself_keeps_its_error(folder):
 
 
 def test_the_library_s_errors_end_a_process_with_2_and_a_message(folder):
-    done = started(*MODULE, "check", "nothing:there", "--data", "data.npz")
+    done = started(*MODULE, "cascade", "nothing:there", "--data", "data.npz")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: the module 'nothing'")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_fault_of_the_users_code_keeps_its_traceback(folder):
-    done = started(*MODULE, "check", "usermodels:fails", "--data", "data.npz")
+    done = started(*MODULE, "cascade", "usermodels:fails", "--data", "data.npz")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert "a fault of the user's own" in done.stderr
@@ -64,7 +64,7 @@ def test_a_fault_of_the_users_code_keeps_its_traceback(folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 def test_ctrl_c_on_a_slow_model_ends_with_130_and_no_traceback(folder):
-    words = (*MODULE, "check", "usermodels:Slow", "--data", "data.npz", "--draws", "1000", "--batch-size", "1")
+    words = (*MODULE, "cascade", "usermodels:Slow", "--data", "data.npz", "--draws", "1000", "--batch-size", "1")
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,

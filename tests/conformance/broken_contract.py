@@ -153,6 +153,12 @@ class IgnoresUnknownParameters(FullNumpyAdapter):
         super().write(layer, {name: value for name, value in values.items() if name in self._held(layer)})
 
 
+class WritesUntilItRefuses(FullNumpyAdapter):
+    def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
+        for name, value in values.items():
+            super().write(layer, {name: value})
+
+
 class ClonesWithoutWeights(FullNumpyAdapter):
     def clone(self) -> Self:
         twin = super().clone()
@@ -361,6 +367,7 @@ FAULTS = (
     Fault(UntiesInAClone, "C3_tied", "in a clone"),
     Fault(Broadcasts, "C3_refuses_misfits", "unknown parameter is not refused"),
     Fault(IgnoresUnknownParameters, "C3_refuses_misfits", "unknown parameter is not refused"),
+    Fault(WritesUntilItRefuses, "C3_refuses_misfits", "changed by a write that was refused"),
     Fault(ClonesWithoutWeights, "C4_same_model", "holds other values"),
     Fault(ClonesTheBeginning, "C4_of_current_weights", "made after a write"),
     Fault(SharesStorage, "C4_original_is_safe", "writing to the clone changed"),

@@ -24,7 +24,7 @@ from agnostic_rand.testing import (
     check_adapter,
     run_conformance,
 )
-from agnostic_rand.testing.check import NotApplicableError
+from agnostic_rand.testing.expectation import NotApplicableError
 from agnostic_rand.testing.session import Session
 
 pytest_plugins = ["pytester"]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import agnostic_rand as ar
-from agnostic_rand.adapters import Layer, PlacedInputs
-from agnostic_rand.explainers import (
-    ExplanationContext,
-    FunctionExplainer,
-    Gradient,
-)
-from agnostic_rand.passes.cascade import CascadeRecord, CascadeSettings, run_cascade
+from agnostic_rand.adapters import Layer
+from agnostic_rand.explainers import FunctionExplainer, Gradient
+from agnostic_rand.passes.needs import Needs, Observer, Walk, WalkRecord
+from agnostic_rand.passes.run import SHARD_BYTES, run
 from agnostic_rand.similarity import resolve_measures
-from agnostic_rand.subject.samples import Samples
 from agnostic_rand.weights import (
     CascadingRandomization,
     ModelRandomizationStrategy,
@@ -33,37 +29,40 @@ TARGETS = np.arange(20) % 3
 
 
 def cascade(
-    adapter: FakeAdapter,
+    net: Net,
     inputs: Array,
     *explainers: Any,
     strategy: ModelRandomizationStrategy | None = None,
-    targets: Array | str = TARGETS,
+    targets: Any = TARGETS,
     seed: int = 0,
+    batch_size: int = 64,
+    draws: int = 2,
     measures: Sequence[Any] = ("spearman", "spearman_abs"),
-    **settings: Any,
-) -> CascadeRecord:
-    """A run on the adapter itself, which is trained again afterwards."""
-    plan = (strategy or CascadingRandomization()).plan(adapter.layers())
-    chosen = {"draws": 2, "batch_size": 64, "channel_axis": None, **settings}
-    context = ExplanationContext(Streams(seed), chosen["batch_size"], 1)
-    with randomizing(adapter, plan, Streams(seed), trained=None, calibration=PlacedInputs(inputs)) as randomizer:
-        return run_cascade(
-            adapter,
-            explainers or (Gradient(),),
-            Samples(inputs, None),
-            targets,
-            randomizer,
-            plan,
-            context,
-            CascadeSettings(measures=resolve_measures(list(measures)), **chosen),
-        )
+    observe: Observer | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Any = None,
+    isolation: str = "in_place",
+) -> WalkRecord:
+    """A run on the model itself, which is trained again afterwards; the record of calls begins with it."""
+    subject = ar.Subject(
+        net, inputs, targets, seed=seed, batch_size=batch_size, isolation=isolation, progress=progress
+    )
+    walk = Walk(
+        strategy or CascadingRandomization(),
+        draws,
+        explainers or (Gradient(),),
+        resolve_measures(list(measures)),
+        observe,
+    )
+    FakeAdapter.calls.clear()
+    return run(subject, Needs((walk,)), shard_bytes=shard_bytes).walks[0]
 
 
 def function(explain: Any, name: str = "mine") -> FunctionExplainer:
     return FunctionExplainer(explain, name)
 
 
-def assert_same(first: CascadeRecord, second: CascadeRecord, tolerance: float) -> None:
+def assert_same(first: WalkRecord, second: WalkRecord, tolerance: float) -> None:
     for explainer, scores in first.scores.items():
         for name, array in scores.items():
             np.testing.assert_allclose(array, second.scores[explainer][name], atol=tolerance, rtol=0)
@@ -94,14 +93,18 @@ def randomizer_of(
     adapter: FakeAdapter, strategy: ModelRandomizationStrategy, *, seed: int = 0, **settings: Any
 ) -> Randomizer:
     plan = strategy.plan(adapter.layers())
-    return Randomizer(adapter, plan, Streams(seed), **{"trained": None, **settings})
+    """One that reads trained values of a copy that is made now, and leaves the adapter as random as it is."""
+    trained = settings.pop("trained", None) or adapter.clone()
+    return Randomizer(adapter, plan, Streams(seed), trained=trained, **settings)
 
 
+@contextmanager
 def randomizing_of(
     adapter: FakeAdapter, strategy: ModelRandomizationStrategy, *, seed: int = 0, **settings: Any
-) -> AbstractContextManager[Randomizer]:
+) -> Iterator[Randomizer]:
     plan = strategy.plan(adapter.layers())
-    return randomizing(adapter, plan, Streams(seed), **{"trained": None, **settings})
+    with randomizing(adapter, [plan], Streams(seed), **{"trained": None, **settings}) as (one,):
+        yield one
 
 
 def changed(net: Net, before: Mapping[tuple[str, str], bytes]) -> set[str]:

@@ -11,6 +11,7 @@ import agnostic_rand as ar
 from agnostic_rand.errors import (
     ExplanationError,
     InputError,
+    UnknownNameError,
 )
 
 from .fakes import Array, FakeAdapter, Net
@@ -41,10 +42,12 @@ def short(model: Net, x: Array, y: Array) -> Array:
     return x[:, :5]
 
 
-def test_a_base_method_may_be_named_wherever_an_object_may(net: Net, inputs: Array) -> None:
-    smooth: Any = ar.explainers.SmoothGrad
+@pytest.mark.parametrize("around", ["SmoothGrad", "SmoothGradSquared", "VarGrad", "PermutedMap"])
+def test_a_base_method_may_be_named_wherever_an_object_may(net: Net, inputs: Array, around: str) -> None:
+    made: Any = getattr(ar.explainers, around)
     by_name, by_object = (
-        ar.explain(net, inputs, None, smooth(base=base, samples=3))
-        for base in ("saliency", ar.explainers.Saliency())
+        ar.explain(net, inputs, None, made(base=base)) for base in ("saliency", ar.explainers.Saliency())
     )
     np.testing.assert_array_equal(by_name, by_object)
+    with pytest.raises(UnknownNameError, match="Did you mean 'saliency'"):
+        made(base="salency")

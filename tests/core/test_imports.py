@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -23,7 +23,7 @@ RANKS = {
     name: rank
     for rank, names in enumerate(
         (
-            ("errors", "arguments", "threads"),
+            ("errors", "arguments"),
             ("adapters",),
             ("weights", "similarity"),
             ("explainers",),
@@ -33,17 +33,20 @@ RANKS = {
             ("checks",),
             ("sanity",),
             ("report",),
-            ("cli",),
+            # The table of public names, which the command line imports as a user does.
+            ("cli", "testing", ""),
         )
     )
     for name in names
 }
-NOBODY_IMPORTS = ("report", "cli")
+# The conformance kit is a tool for plugin authors: it may use every part, and no part uses it.
+NOBODY_IMPORTS = ("report", "cli", "testing", "")
+MOST_AT_THE_TOP = 18
 
 
 def loaded_by(code: str) -> set[str]:
-    """The top-level modules in an interpreter of its own after this code."""
-    ending = "import json, sys; json.dump(sorted({name.partition('.')[0] for name in sys.modules}), sys.stdout)"
+    """The modules in an interpreter of its own after this code."""
+    ending = "import json, sys; json.dump(sorted(sys.modules), sys.stdout)"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{ending}"], capture_output=True, text=True, check=True, timeout=60
     )
@@ -66,30 +69,39 @@ result.interval()
 """
 
 
+USE_IN_FORM = "import agnostic_rand; agnostic_rand.ModelRandomizationMetric"
+
+
 @pytest.mark.parametrize(
     "code",
-    ["import agnostic_rand", "import agnostic_rand as ar; ar.backends()", USE],
-    ids=["importing", "listing backends", "running a metric"],
+    ["import agnostic_rand", "import agnostic_rand as ar; ar.backends()", USE_IN_FORM, USE],
+    ids=["importing", "listing backends", "naming a metric", "running a metric"],
 )
 def test_no_framework_and_no_optional_package_is_loaded(code: str) -> None:
     assert not loaded_by(code) & set(OPTIONAL)
 
 
 def test_importing_loads_no_more_than_the_standard_library_and_itself() -> None:
-    new = loaded_by("import agnostic_rand") - loaded_by("")
-    assert {name for name in new if name not in sys.stdlib_module_names} == {"agnostic_rand"}
+    new = {name.partition(".")[0] for name in loaded_by("import agnostic_rand") - loaded_by("")}
+    assert new - sys.stdlib_module_names == {"agnostic_rand"}
 
 
-def test_importing_takes_less_than_a_quarter_of_a_second_beyond_numpy() -> None:
-    code = (
-        "import time, numpy; start = time.perf_counter(); import agnostic_rand; print(time.perf_counter() - start)"
-    )
+def test_a_metric_is_had_without_scipy_and_running_one_needs_no_optimizer() -> None:
+    assert "scipy" not in loaded_by(USE_IN_FORM)
+    assert "scipy.optimize" not in loaded_by(USE)
+
+
+def test_a_metric_is_had_in_less_than_a_quarter_of_a_second_beyond_numpy(tmp_path: Path) -> None:
+    code = f"import time, numpy; start = time.process_time(); {USE_IN_FORM}; print(time.process_time() - start)"
+    # Compiled by the first, as an installed package is.
+    compiled = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, "-c", code]
-    taken = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
-        for _ in range(5)
+    done = [
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=compiled)
+        for _ in range(4)
     ]
-    assert median(taken) <= 0.25
+    # The least of the processor's seconds: what others do on the machine counts for nothing.
+    assert min(float(one.stdout) for one in done) <= 0.25
 
 
 def test_every_public_name_can_be_had() -> None:
@@ -111,82 +123,80 @@ def modules(folder: Path, prefix: str) -> dict[str, ast.Module]:
     return found
 
 
-def imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
-    """What a module imports when it is imported itself; or anywhere, in functions and for types too."""
-    for node in ast.iter_child_nodes(tree):
+def imports(tree: ast.Module) -> Iterator[str]:
+    """What a module imports, in functions and for types too; of `from a import b` it is `a.b`."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports would need resolving"
-            assert node.module is not None
-            yield node.module
-            # `from package import module` imports the module too.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            if everywhere or not for_types:
-                yield from imports(node, everywhere=everywhere)
 
 
 CORE_MODULES = modules(CORE, "agnostic_rand")
-# The conformance kit is a tool for plugin authors: it may use every part, and no part uses it.
-CHECKED = {name: tree for name, tree in CORE_MODULES.items() if not name.startswith("agnostic_rand.testing")}
+# It imports what its table says, as soon as a name is asked for.
+CORE_MODULES["agnostic_rand"] = ast.parse((CORE / "__init__.pyi").read_text())
+
+
+def imported_modules(module: str) -> set[str]:
+    """The modules of the core that one imports: the module itself, or that of which it imports a name."""
+    named = {(name, name.rpartition(".")[0]) for name in imports(CORE_MODULES[module])}
+    return {name if name in CORE_MODULES else home for name, home in named if {name, home} & set(CORE_MODULES)}
+
+
+GRAPH = {module: imported_modules(module) for module in CORE_MODULES}
+ARROWS = [(module, other) for module in GRAPH for other in GRAPH[module] if module != "agnostic_rand"]
 
 
 def part(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def rank(module: str) -> int:
-    return RANKS[part(module)]
-
-
-def imported_modules(tree: ast.AST) -> set[str]:
-    return {name for name in imports(tree, everywhere=False) if name in CORE_MODULES}
-
-
 def test_nothing_imports_what_is_above_it() -> None:
+    assert [arrow for arrow in ARROWS if RANKS[part(arrow[1])] > RANKS[part(arrow[0])]] == []
+
+
+def test_reports_the_command_line_and_the_kit_are_imported_by_nobody() -> None:
     wrong = [
         (module, other)
-        for module, tree in CHECKED.items()
-        for other in imported_modules(tree)
-        if "agnostic_rand" not in (module, other) and rank(other) > rank(module)
+        for module, other in ARROWS
+        if part(other) in NOBODY_IMPORTS and part(module) not in NOBODY_IMPORTS
     ]
     assert wrong == []
 
 
-def test_reports_and_the_command_line_are_imported_by_nobody() -> None:
+def test_no_file_imports_one_that_imports_it_not_even_lazily_for_types_or_by_way_of_others() -> None:
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def test_the_top_of_the_library_is_seen_at_a_glance() -> None:
+    here = {path.name for path in CORE.iterdir()} - {"__pycache__"}
+    assert len(here) <= MOST_AT_THE_TOP
+    assert {Path(name).stem for name in here} == {*RANKS, "__init__", "py"} - {""}
+
+
+def test_a_file_with_an_underscore_is_imported_within_its_own_folder_only() -> None:
     wrong = [
         (module, other)
-        for module, tree in CHECKED.items()
-        for other in imported_modules(tree)
-        if part(module) not in NOBODY_IMPORTS and part(other) in (*NOBODY_IMPORTS, "testing")
+        for module, other in ARROWS
+        if "._" in other and other.rpartition(".")[0] != module.rpartition(".")[0]
     ]
     assert wrong == []
-
-
-def test_modules_do_not_import_each_other_in_circles() -> None:
-    graph = {
-        module: {
-            other
-            for other in imported_modules(tree)
-            # A package's own __init__ is loaded before its modules, whoever imports them.
-            if not module.startswith(f"{other}.")
-        }
-        for module, tree in CHECKED.items()
-    }
-    TopologicalSorter(graph).prepare()
 
 
 def test_the_core_names_no_framework_but_in_bridges_and_the_demo_not_even_inside_functions() -> None:
     wrong = [
         (module, name)
-        for module, tree in CHECKED.items()
-        for name in imports(tree, everywhere=True)
+        for module, tree in CORE_MODULES.items()
+        for name in imports(tree)
         if name.partition(".")[0] in HEAVY
         # A bridge to another library is loaded for that library's own objects only.
-        and part(module) != "cli"
-        and not module.startswith("agnostic_rand.explainers.bridges.")
+        and not module.startswith(
+            ("agnostic_rand.cli.", "agnostic_rand.testing.", "agnostic_rand.explainers.bridges.")
+        )
     ]
     assert wrong == []
 
@@ -197,7 +207,7 @@ def test_built_in_plugins_use_no_private_path_of_the_core(plugin: str) -> None:
     wrong = [
         (module, name)
         for module, tree in modules(ROOT / "plugins" / plugin, plugin).items()
-        for name in imports(tree, everywhere=True)
+        for name in imports(tree)
         if name.startswith("agnostic_rand.") and (name in CORE_MODULES or name.rpartition(".")[0] in CORE_MODULES)
         # Names of the two public modules, not modules within them.
         if not (name in allowed or (name.rpartition(".")[0] in allowed and name not in CORE_MODULES))

@@ -8,27 +8,31 @@ import numpy as np
 import pytest
 
 import agnostic_rand as ar
-from agnostic_rand.errors import (
-    UndefinedScoreWarning,
-)
+from agnostic_rand.errors import FindingWarning, UndefinedScoreWarning
 
 from .fakes import Array, FakeAdapter, Net
 from .runs import TARGETS, gradient, metric
 
 pytestmark = pytest.mark.usefixtures("fake_backend")
 
+# Each step covers more than half of the parameters.
+SECOND_HALF = ar.CascadingRandomization(order="bottom_up", groups=2)
+
 
 def test_the_score_is_the_mean_of_signed_spearman(net: Net, inputs: Array) -> None:
-    result = metric(net, inputs, draws=2).run("gradient")
-    assert result.scores["spearman"].shape == (2, 4, 20)
-    assert metric(net, inputs, draws=2).evaluate("gradient") == pytest.approx(result.scores["spearman"].mean())
-    other = metric(net, inputs, measures=("cosine", "pearson"))
+    strategy = SECOND_HALF
+    one = metric(net, inputs, draws=2, randomization_strategy=strategy)
+    result = one.run("gradient")
+    assert result.scores["spearman"].shape == (2, 2, 20)
+    assert one.evaluate("gradient") == pytest.approx(result.scores["spearman"].mean())
+    other = metric(net, inputs, measures=("cosine", "pearson"), randomization_strategy=strategy)
     assert other.evaluate("gradient") == pytest.approx(other.run("gradient").scores["cosine"].mean())
 
 
 def test_controls_by_name_score_what_they_must(net: Net, inputs: Array) -> None:
     full = metric(net, inputs, randomization_strategy=ar.FullRandomization(), draws=5)
-    assert full.evaluate("input_map") == pytest.approx(1)
+    with pytest.warns(FindingWarning, match="input_map: It is not bound to the model under test"):
+        assert full.evaluate("input_map") == pytest.approx(1)
     assert abs(full.evaluate("random_map")) < 4 * (11 * 100) ** -0.5
     result = full.run("constant_map")
     assert result.undefined["spearman"].tolist() == [[20]] * 5
@@ -42,8 +46,26 @@ def test_undefined_scores_are_counted_and_left_out_of_the_mean(net: Net, inputs:
         maps[y == 2] = 0
         return maps
 
-    with pytest.warns(UndefinedScoreWarning, match="24 of 80 spearman scores of 'partly'"):
-        assert metric(net, inputs, TARGETS).evaluate(partly) == pytest.approx(1)
+    one = metric(net, inputs, TARGETS, randomization_strategy=ar.FullRandomization(exclude=["head"]))
+    with pytest.warns(UndefinedScoreWarning, match="6 of 20 spearman scores of 'partly'"):
+        assert one.evaluate(partly) == pytest.approx(1)
+
+
+def test_evaluating_warns_where_a_step_covers_less_than_half_of_the_parameters(net: Net, inputs: Array) -> None:
+    with pytest.warns(FindingWarning, match="A step randomizes 11% of the parameters in use") as caught:
+        metric(net, inputs).evaluate("gradient")
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_evaluating_warns_of_every_finding_of_a_run(net: Net, inputs: Array) -> None:
+    def noisy(model: Net, x: Array, y: Array) -> Array:
+        return gradient(model, x, y) + np.random.default_rng().standard_normal(x.shape)
+
+    one = metric(net, inputs, randomization_strategy=ar.FullRandomization())
+    with pytest.warns(FindingWarning, match="noisy: It is not deterministic") as caught:
+        one.evaluate(noisy)
+    assert len(caught) == len(one.run(noisy).findings) == 1
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

@@ -86,6 +86,7 @@ def test_channel_axes_that_the_inputs_do_not_have_are_refused(channel_axis: Any)
         metric(Net(features=48), np.ones((2, 3, 4, 4)), channel_axis=channel_axis)
 
 
+@pytest.mark.filterwarnings("ignore:A step randomizes:agnostic_rand.errors.FindingWarning")
 def test_seven_arguments_go_by_position_and_two_default_runs_give_one_number(net: Net, inputs: Array) -> None:
     labels = np.arange(len(inputs)) % 3
     strategy = ar.ProgressiveLayerRandomization(0.5)
@@ -110,7 +111,7 @@ def test_a_batch_size_of_none_takes_all_samples_at_once(net: Net, inputs: Array)
 
 def test_a_progress_that_cannot_be_called_is_refused(net: Net, inputs: Array) -> None:
     with pytest.raises(ArgumentError, match="progress"):
-        metric(net, inputs, progress=True)
+        metric(net, inputs, progress=3)
 
 
 def test_objects_that_are_no_models_and_names_that_are_no_explainers_are_refused(net: Net, inputs: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.statistics import estimate_mean, holm_levels
@@ -52,6 +52,25 @@ def test_the_variance_is_that_of_the_two_way_model() -> None:
     )
     variance = (square_draws + square_samples - rest / (3 * 29)) / 120
     assert estimate_mean(scores).standard_error ** 2 == pytest.approx(variance)
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (2, 9), (3, 200), (1, 30)])
+@pytest.mark.parametrize("distance", [1e-9, 0.01, 0.3, 4.0, 1e4])
+def test_p_values_are_those_at_which_the_interval_ends_as_another_solver_finds(
+    shape: tuple[int, int], distance: float
+) -> None:
+    estimate = estimate_mean(crossed(np.random.default_rng(2), *shape, (0.2, 0.1, 0.1)))
+
+    def gap(logarithm: float) -> float:
+        return estimate._reach(np.exp(logarithm)) - distance
+
+    lowest = np.log(1e-100)
+    due = 0.0 if gap(lowest) <= 0 else np.exp(optimize.brentq(gap, lowest, np.log(0.5), xtol=1e-14))
+    found = estimate.probability_above(estimate.mean - distance)
+    assert found == pytest.approx(due, rel=1e-7, abs=1e-300)
+    if 0.005 < found < 0.495:
+        assert estimate.interval(1 - 2 * found)[0] == pytest.approx(estimate.mean - distance, abs=1e-9)
+        assert estimate.probability_below(estimate.mean + distance) == pytest.approx(found, rel=1e-9)
 
 
 def test_undefined_scores_are_left_out_and_nothing_defined_is_undefined() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from agnostic_rand.errors import AgnosticRandError, ArgumentError, InsensitiveError, UnknownNameError
+from agnostic_rand.results.scores import Notes, Scores
 
 from .stored import RNG, assert_equal, result
 
@@ -83,7 +84,7 @@ def test_results_cannot_be_changed() -> None:
     found: Any = result()
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.seed = 1
-    for mapping in (found.scores, found.settings, found.versions):
+    for mapping in (found.dimensions, found.scores, found.notes, found.settings, found.versions):
         with pytest.raises(TypeError):
             mapping["new"] = 1
     for array in (*found.scores.values(), *vars(found.outputs).values()):
@@ -98,6 +99,11 @@ def test_the_dictionary_is_strict_json_without_loss() -> None:
     assert described["outputs"]["agreement"][0][0] is None
     scores = np.array(described["scores"]["spearman"], dtype=float)
     np.testing.assert_array_equal(scores, found.scores["spearman"])
+    assert described["dimensions"] == {
+        "draw": [0, 1],
+        "step": ["step0", "step1", "step2"],
+        "sample": [0, 1, 2, 3],
+    }
     assert described["seed"] == 2**62
     assert described["steps"][2] == {"name": "step2", "layers": ["layer2"], "covered": 3, "total": 3}
 
@@ -118,13 +124,61 @@ def test_results_can_be_looked_for_among_others() -> None:
 
 def test_the_table_has_a_row_for_every_score() -> None:
     pytest.importorskip("pandas")
-    found = result(findings=("It is odd.",), self_similarity={"spearman": 1.0, "cosine": float("nan")})
+    found = result(notes=Notes(("It is odd.",), {"spearman": 1.0, "cosine": float("nan")}))
     table = found.to_dataframe()
     assert len(table) == 2 * 2 * 3 * 4
     rows = table[(table.measure == "cosine") & (table.step == 1) & (table.draw == 0)].sort_values("sample")
     np.testing.assert_array_equal(rows.score, found.scores["cosine"][0, 1])
     assert set(rows.step_name) == {"step1"}
     assert set(table.explainer) == {"mine"}
+
+
+def test_several_explainers_are_one_result_from_which_each_is_taken() -> None:
+    parts = [
+        result(name=name, notes=Notes((f"{name} is odd.",), {"spearman": ceiling}))
+        for name, ceiling in (("one", 1.0), ("two", 0.5))
+    ]
+    several = Scores.of_explainers(parts)
+    assert several.explainers == several.dimensions["explainer"] == ("one", "two")
+    assert several.scores["spearman"].shape == (2, 2, 3, 4)
+    assert several.mean().shape == (2, 3)
+    assert several.interval().shape == (2, 3, 2)
+    assert several.findings == ("one: one is odd.", "two: two is odd.")
+    assert several.self_similarity == {"spearman": 0.5}
+    for part in parts:
+        one = several[part.explainer]
+        np.testing.assert_array_equal(one.scores["cosine"], part.scores["cosine"])
+        assert (one.explainers, one.findings) == (part.explainers, part.findings)
+        assert one[part.explainer] is one
+    with pytest.raises(UnknownNameError, match="Did you mean 'one'"):
+        several["onee"]
+
+
+def test_the_mean_of_one_place_is_estimated_with_its_uncertainty() -> None:
+    found = result(RNG.normal(0.3, 0.2, (6, 2, 80)))
+    for step in range(2):
+        estimate = found.estimate(place={"step": step})
+        assert estimate.mean == pytest.approx(found.mean()[step])
+        np.testing.assert_allclose(estimate.interval(0.95), found.interval()[step])
+    with pytest.raises(UnknownNameError, match="Did you mean 'step'"):
+        found.estimate(place={"stepp": 1})
+
+
+def test_intervals_end_where_the_range_of_the_measure_does() -> None:
+    scores = np.ones((3, 1, 8))
+    scores[:, 0, 0] = 0.4
+    free = result(scores).interval()
+    bounded = result(scores, settings={"ranges": {"spearman": [-1.0, 1.0]}}).interval()
+    assert free[0, 1] > 1
+    np.testing.assert_array_equal(bounded, np.clip(free, -1, 1))
+
+
+def test_scores_without_steps_say_so_where_the_model_is_asked_for() -> None:
+    found = dataclasses.replace(result(), steps=(), outputs=None)
+    assert np.isnan(found.coverage)
+    for ask in (lambda: found.moved, lambda: found.assert_sensitive(0.5)):
+        with pytest.raises(ArgumentError, match="scores without steps"):
+            ask()
 
 
 @pytest.mark.parametrize(

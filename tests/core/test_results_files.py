@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import json
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.scores import Scores
 
 from .fakes import Array, Net
 from .stored import RNG, assert_equal, result
@@ -28,7 +28,7 @@ def test_real_results_survive_saving_and_loading(net: Net, inputs: Array, tmp_pa
     for explainer in ("gradient", "constant_map"):
         found = metric.run(explainer)
         found.save(tmp_path / explainer)
-        assert_equal(found, RandomizationResult.load(tmp_path / explainer))
+        assert_equal(found, Scores.load(tmp_path / explainer))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["constant_map", "gradient"]
 
 
@@ -43,7 +43,7 @@ def test_results_can_be_saved_whatever_kind_of_whole_numbers_the_arguments_were(
 
 def test_loaded_results_cannot_be_changed_either(tmp_path: Path) -> None:
     result().save(tmp_path / "saved.npz")
-    loaded = RandomizationResult.load(str(tmp_path / "saved.npz"))
+    loaded = Scores.load(str(tmp_path / "saved.npz"))
     with pytest.raises(ValueError, match="read-only"):
         loaded.scores["spearman"][0, 0, 0] = 1
 
@@ -62,10 +62,10 @@ def test_a_failure_while_saving_leaves_the_old_file_and_nothing_else(
 
         with monkeypatch.context() as patch:
             patch.setattr(np, "savez_compressed", failing)
-            with pytest.raises(type(fault)):
+            with pytest.raises(ArgumentError if isinstance(fault, OSError) else type(fault)):
                 result().save(path)
         assert [one.name for one in tmp_path.iterdir()] == ["saved.npz"]
-        assert_equal(old, RandomizationResult.load(path))
+        assert_equal(old, Scores.load(path))
 
 
 def test_saving_replaces_an_older_result(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_saving_replaces_an_older_result(tmp_path: Path) -> None:
     result().save(path)
     newer = result(explained := RNG.random((1, 1, 2)))
     newer.save(path)
-    np.testing.assert_array_equal(RandomizationResult.load(path).scores["spearman"], explained)
+    np.testing.assert_array_equal(Scores.load(path).scores["spearman"], explained)
 
 
 def test_a_saved_file_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
@@ -96,16 +96,16 @@ def _garbage(tmp_path: Path, kind: str) -> Path:
     elif kind == "other arrays":
         np.savez(path, scores=np.ones(3))
     else:
-        described: dict[str, Any] = {"format": 99 if kind == "other format" else 1, "scores": [], "outputs": []}
-        np.savez(path, description=np.array(json.dumps(described)))
+        with zipfile.ZipFile(path, "w") as zipped:
+            zipped.writestr("description.npy", b"no array")
     return path
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "array", "pickle", "other arrays", "other format"])
+@pytest.mark.parametrize("kind", ["text", "empty", "array", "pickle", "other arrays", "other members"])
 def test_files_that_are_no_results_are_refused(tmp_path: Path, kind: str) -> None:
     path = _garbage(tmp_path, kind)
     with pytest.raises(ArgumentError, match=r"garbage\.npz.*a result saved by this library"):
-        RandomizationResult.load(path)
+        Scores.load(path)
 
 
 def _cut_off(tmp_path: Path) -> Path:
@@ -120,7 +120,7 @@ def test_files_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         with pytest.raises(ArgumentError, match="a result saved by this library"):
-            RandomizationResult.load(path)
+            Scores.load(path)
 
 
 def test_a_refused_file_is_closed(tmp_path: Path) -> None:
@@ -128,20 +128,11 @@ def test_a_refused_file_is_closed(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         with pytest.raises(ArgumentError):
-            RandomizationResult.load(path)
+            Scores.load(path)
         gc.collect()
     assert [str(one.message) for one in told] == []
 
 
-def test_files_without_a_full_description_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "garbage.npz"
-    described: dict[str, Any] = {"format": 1, "scores": [], "outputs": ["correlation", "agreement", "scale"]}
-    arrays: dict[str, Any] = {f"outputs.{name}": np.ones((1, 1)) for name in described["outputs"]}
-    np.savez(path, description=np.array(json.dumps(described)), **arrays)
-    with pytest.raises(ArgumentError, match="a result saved by this library"):
-        RandomizationResult.load(path)
-
-
 def test_a_missing_file_is_the_usual_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        RandomizationResult.load(tmp_path / "absent.npz")
+        Scores.load(tmp_path / "absent.npz")

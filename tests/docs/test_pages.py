@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import sys
 import tomllib
@@ -20,12 +21,14 @@ from typer.main import get_command
 import agnostic_rand as ar
 from agnostic_rand.adapters import Registry
 from agnostic_rand.cli.app import app
+from agnostic_rand.explainers.registry import CONTROLS, METHODS, RELEVANCE
 from agnostic_rand.explainers.resolve import resolve_explainer
-from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.similarity import MEASURES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = (README, CONTRIBUTING, ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 
@@ -41,7 +44,8 @@ def spans(page: Path) -> list[str]:
 
 def commands() -> list[list[str]]:
     lines = [line for page in PAGES for block in blocks(page, "console") for line in block.splitlines()]
-    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith("$ ")]
+    called = [one for line in lines if line.startswith("$ ") for one in line.removeprefix("$ ").split("&&")]
+    return [shlex.split(one, comments=True) for one in called]
 
 
 def small_cnn() -> nn.Module:
@@ -72,8 +76,17 @@ def test_the_code_of_the_readme_runs(named: dict[str, Any], tmp_path: Path) -> N
     for block in code:
         exec(block, named)
     assert len(code) >= 2
+    assert [one.name for one in named["report"].explainers[:3]] == ["gradient", "guided_backprop", "my_function"]
+    assert named["scores"].scores["spearman"].shape == (2, 3, 3, 12)
     assert named["result"].scores["spearman"].shape == (3, 3, 12)
-    assert ar.RandomizationResult.load(tmp_path / "smoothgrad.npz").explainer == "smoothgrad"
+    assert ar.load(tmp_path / "smoothgrad.npz").explainer == "smoothgrad"
+
+
+def test_a_score_is_made_again_by_hand_as_the_page_for_contributors_says(named: dict[str, Any]) -> None:
+    (code,) = blocks(CONTRIBUTING, "python")
+    exec(code, named)
+    assert named["by_hand"] == pytest.approx(named["recorded"], abs=1e-6)
+    assert 0.001 < abs(named["recorded"]) < 0.999
 
 
 def test_the_call_of_another_form_runs(named: dict[str, Any]) -> None:
@@ -87,8 +100,8 @@ def test_the_call_of_another_form_runs(named: dict[str, Any]) -> None:
 
     (option,) = [span for span in spans(README) if span.startswith("forward=")]
     options = eval(f"dict({option})", named)
-    metric = ar.ModelRandomizationMetric(Answer(), named["images"], named["labels"], **options)
-    assert np.isfinite(metric.evaluate("gradient"))
+    subject = ar.Subject(Answer(), named["images"], named["labels"], seed=0, **options)
+    assert np.isfinite(ar.ModelRandomization().run(subject, "gradient").mean()).all()
 
 
 def test_the_call_of_several_inputs_runs(named: dict[str, Any]) -> None:
@@ -101,7 +114,8 @@ def test_the_call_of_several_inputs_runs(named: dict[str, Any]) -> None:
             return self.net(image) + self.age(age)
 
     (call,) = [span for span in spans(README) if "explained_input=" in span and "(" in span]
-    assert np.isfinite(eval(call, {**named, "model": Both()}).evaluate("gradient"))
+    subject = eval(call, {**named, "model": Both()})
+    assert np.isfinite(ar.ModelRandomization().run(subject, "gradient").mean()).all()
 
 
 def cell(row: str) -> list[str]:
@@ -110,29 +124,42 @@ def cell(row: str) -> list[str]:
     return [span for span in SPAN.findall(text) if span.isidentifier()]
 
 
-@pytest.mark.parametrize("row", ["strategies", "perturbations", "checks"])
-def test_the_classes_of_the_readme_exist(row: str) -> None:
-    assert len(cell(row)) > 3
-    assert [name for name in cell(row) if not hasattr(ar, name)] == []
+@pytest.mark.parametrize(
+    ("row", "module"),
+    [("strategies", "weights.strategies"), ("perturbations", "weights.perturbations"), ("checks", "checks.")],
+)
+def test_the_readme_names_every_public_class_of_a_kind(row: str, module: str) -> None:
+    homes = {name: str(getattr(getattr(ar, name), "__module__", "")) for name in ar.__all__ if name[0].isupper()}
+    mine = {name for name, home in homes.items() if home.startswith(f"agnostic_rand.{module}") and "._" not in home}
+    assert len(mine) > 3
+    assert {name for name in cell(row) if name[0].isupper()} == mine - {"Check"}
 
 
-@pytest.mark.parametrize("row", ["explainers", "controls"])
-def test_the_explainers_of_the_readme_have_their_names(row: str) -> None:
-    assert [resolve_explainer(name).name for name in cell(row)] == cell(row)
+@pytest.mark.parametrize(
+    ("row", "known"), [("explainers", [*METHODS, *RELEVANCE]), ("controls", [*CONTROLS]), ("measures", [*MEASURES])]
+)
+def test_the_readme_lists_what_has_a_name(row: str, known: list[str]) -> None:
+    assert sorted(cell(row)) == sorted(known)
 
 
-def test_the_measures_of_the_readme_have_their_names() -> None:
-    assert [measure.name for measure in resolve_measures(cell("measures"))] == cell("measures")
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [ar.__version__]
 
 
 def test_the_commands_of_the_pages_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     seen = {words[0] for words in commands()}
-    assert seen == {"make", "pip", "agnostic-rand"}
+    suites = {suite.name for suite in runpy.run_path(str(ROOT / "tests/run.py"))["SUITES"]}
+    assert seen == {"make", "pip", "python", "agnostic-rand"}
     for program, *words in commands():
         if program == "make":
             assert set(words) <= targets
+        elif program == "python":
+            script, *names = words
+            assert (ROOT / script).is_file()
+            assert set(names) <= suites
         elif program == "pip":
             assert set(re.findall(r"[\w-]+", words[-1].partition("[")[2])) <= extras
         else:

@@ -124,7 +124,7 @@ def test_integer_inputs_have_no_gradient():
 
 def test_outputs_that_are_no_array_are_refused():
     adapter = ar.adapt((lambda p, x: {"logits": x @ p}, jnp.ones((6, 3))))
-    with pytest.raises(ModelError, match="one array"):
+    with pytest.raises(ModelError, match="one tensor"):
         adapter.predict(adapter.asarray(zoo.VECTORS))
 
 

@@ -30,9 +30,7 @@ def learned(model: keras.Model) -> dict[int, keras.Variable]:
 def expect_all_covered(model: keras.Model) -> None:
     adapter = ar.adapt(model)
     expected = learned(model)
-    held = [
-        (layer, p, adapter._variables[layer.name][p.name]) for layer in adapter.layers() for p in layer.parameters
-    ]
+    held = [(layer, p, adapter._held[layer.name][p.name]) for layer in adapter.layers() for p in layer.parameters]
     assert sorted(id(v) for _, _, v in held) == sorted(expected)
     assert len({layer.name for layer in adapter.layers()}) == len(adapter.layers())
     for layer, p, v in held:

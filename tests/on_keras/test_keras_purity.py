@@ -242,6 +242,7 @@ def test_scores_do_not_depend_on_the_batch_size(explainer):
         np.testing.assert_allclose(other, scores[0], atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::agnostic_rand.errors.FindingWarning")
 def test_undefined_scores_are_nan_and_counted():
     model = residual()
 

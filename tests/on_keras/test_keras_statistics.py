@@ -110,7 +110,7 @@ def test_unknown_layers_are_refused_with_the_nearest_names():
 
 def test_one_value_for_each_feature_has_no_variance():
     adapter = ar.adapt(chain())
-    with pytest.raises(InputError, match="more than one value for each feature"):
+    with pytest.raises(InputError, match="more than one value for each channel"):
         adapter.estimate_statistics(adapter.asarray(X[:1]), ["norm1"])
     with pytest.raises(AgnosticRandError, match="inputs to estimate statistics on"):
         ar.FullRandomization(statistics="recalibrate").randomize(chain(), seed=0)

@@ -16,7 +16,13 @@ from tf_nets import MLP, Autoencoder, ConvolutionalNet, Dense, Normalization, Tr
 from tf_zoo import save_models
 
 import agnostic_rand as ar
-from agnostic_rand.errors import CapabilityError, ModelError, UndefinedScoreWarning, UnknownNameError
+from agnostic_rand.errors import (
+    CapabilityError,
+    FindingWarning,
+    ModelError,
+    UndefinedScoreWarning,
+    UnknownNameError,
+)
 
 MODELS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "mlp": (MLP, (6,)),
@@ -143,10 +149,13 @@ def test_an_undefined_score_is_nan_and_counted() -> None:
 
 def test_controls_have_their_known_scores() -> None:
     run = metric(ConvolutionalNet(), data("convolutional", 40))
-    assert run.evaluate("input_map") == pytest.approx(1, abs=1e-12)
+    with pytest.warns(FindingWarning) as told:
+        assert run.evaluate("input_map") == pytest.approx(1, abs=1e-12)
+    assert ["mean_pixel" in str(one.message) for one in told] == [True, False]
+    assert "does not use it" in str(told[1].message)
     noise = run.run("random_map").scores["spearman"]
     assert abs(noise.mean()) < 4 / np.sqrt(noise.size * 35)
-    with pytest.warns(UndefinedScoreWarning, match="undefined"):
+    with pytest.warns(UndefinedScoreWarning, match="undefined"), pytest.warns(FindingWarning, match="mean_pixel"):
         assert np.isnan(run.evaluate("constant_map"))
 
 

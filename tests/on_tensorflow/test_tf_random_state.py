@@ -58,7 +58,7 @@ def test_an_explainer_may_draw_and_seed(seed: int | None, explainer: Any) -> Non
         # Without a seed eager operations are seeded by chance; the generator is not.
         due, now = due[2:4], now[2:4]
     assert now == due
-    assert tf.random.get_global_generator() is state[0]
+    assert tf.random.get_global_generator() is state[0][0]
 
 
 def test_a_run_makes_no_global_generator() -> None:

@@ -14,7 +14,7 @@ from tf_relu_forms import FORMS
 
 import agnostic_rand as ar
 from agnostic_rand.errors import ModelError
-from agnostic_rand.testing.rectifiers import RELU_FORMS
+from agnostic_rand.testing import RELU_FORMS
 
 RULES = ("guided", "deconv")
 # Large enough that some values are above 6.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import tensorflow as tf
 import tf_keras as keras
 from tf_keras_nets import trained
 from tf_nets import Dense, normal
 
 import agnostic_rand as ar
-from agnostic_rand.errors import ModelError
 
 X = normal(3, 24, 6, scale=1.0)
 LABELS = np.argmax(X[:, :3], axis=1)
@@ -139,9 +137,3 @@ def test_variables_that_the_loss_does_not_reach_stay() -> None:
     assert np.array_equal(module.idle.kernel.numpy(), idle)
     assert np.array_equal(module.table.numpy()[1:], table[1:])
     assert np.abs(module.table.numpy()[0] - table[0]).max() > 0.005
-
-
-def test_a_model_with_one_output_is_no_classifier() -> None:
-    step = ar.adapt(Dense(1, 6, 1)).trainer(learning_rate=0.01, seed=0)
-    with pytest.raises(ModelError, match="at least two classes"):
-        step(X, LABELS)

@@ -25,6 +25,7 @@ from tf_nets import (
 )
 from tf_relu_forms import rectified_forms
 
+from agnostic_rand.adapters import OpenRequest
 from agnostic_rand.testing import Case, Facts, Native
 from agnostic_rand_tensorflow.adapter import TensorFlowAdapter
 
@@ -215,7 +216,7 @@ class Reloaded(TensorFlowAdapter):
 
     @classmethod
     def of(cls, model: Any, folder: str, example: np.ndarray | None) -> Reloaded:
-        adapter = cls(model, example_inputs=example)
+        adapter = cls(model, OpenRequest(example_inputs=example))
         adapter.folder = folder
         return adapter
 

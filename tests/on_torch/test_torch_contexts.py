@@ -54,7 +54,10 @@ def test_activations_in_inference_mode(activation: str) -> None:
     model = case.model()
 
     def score() -> float:
-        return ar.ModelRandomizationMetric(model, case.inputs(), activation=activation, seed=0).evaluate("gradient")
+        metric = ar.ModelRandomizationMetric(
+            model, case.inputs(), None, ar.FullRandomization(), activation=activation, seed=0
+        )
+        return metric.evaluate("gradient")
 
     expected = score()
     with torch.inference_mode():

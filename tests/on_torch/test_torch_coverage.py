@@ -53,7 +53,7 @@ def test_a_cascade_starts_from_the_trained_model_and_adds_layer_by_layer(case: C
     adapter, trained = case.adapter(), case.adapter()
     plan = ar.CascadingRandomization().plan(adapter.layers())
     names = [layer.name for layer in adapter.layers()]
-    with randomizing(adapter, plan, Streams(0), trained=None) as randomizer:
+    with randomizing(adapter, [plan], Streams(0), trained=None) as (randomizer,):
         for number, step in enumerate(plan.steps):
             randomizer.apply(draw=0, step=number)
             changed = [name for name in names if not same(adapter, trained, name)]

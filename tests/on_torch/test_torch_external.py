@@ -115,5 +115,5 @@ def test_functions_explain_scripted_models() -> None:
         inputs.requires_grad_()
         return torch.autograd.grad(model(inputs).gather(1, targets[:, None]).sum(), inputs)[0]
 
-    metric = ar.ModelRandomizationMetric(case.model(), case.inputs(4), seed=0)
+    metric = ar.ModelRandomizationMetric(case.model(), case.inputs(4), None, ar.FullRandomization(), seed=0)
     assert metric.evaluate(gradient) == pytest.approx(metric.evaluate("gradient"), abs=1e-6)

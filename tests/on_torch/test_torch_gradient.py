@@ -108,7 +108,7 @@ def test_forward_takes_outputs_out_of_what_the_model_returns() -> None:
 
 def test_outputs_that_are_no_tensor_are_refused_with_the_fix() -> None:
     adapter = ar.adapt(DictionaryOutput())
-    with pytest.raises(ModelError, match=r"received dict.*forward=lambda"):
+    with pytest.raises(ModelError, match=r"received a dict.*forward=lambda"):
         adapter.predict(torch.ones(1, 6))
 
 

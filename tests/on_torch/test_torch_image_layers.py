@@ -342,5 +342,5 @@ def test_every_result_names_the_layer_also_where_a_method_is_inside_another():
     for explainer in (SmoothGrad("gradcam", samples=2), "guided_gradcam"):
         assert "layer='5'" in metric.run(explainer).settings["explainer"]
     assert metric.run(GradCAM("1")).settings["explainer"] == "GradCAM(layer='1')"
-    logit = ar.RandomLogitMetric(net, inputs, options=ar.RunOptions(seed=0)).run("layercam")
+    logit = ar.RandomLogit().run(ar.Subject(net, inputs, seed=0), "layercam")
     assert logit.settings["explainers"] == {"layercam": "LayerCAM(layer='5')"}

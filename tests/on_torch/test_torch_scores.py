@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zoo import BY_NAME, Case, cases
 
 import agnostic_rand as ar
-from agnostic_rand.errors import UndefinedScoreWarning
+from agnostic_rand.errors import FindingWarning, UndefinedScoreWarning
 
 CASE = BY_NAME["cnn with batch normalization"]
 
@@ -78,21 +78,31 @@ def test_controls(case: Case) -> None:
     metric = ar.ModelRandomizationMetric(
         case.model(), case.inputs(40), randomization_strategy=ar.CascadingRandomization(), seed=0, draws=2
     )
-    assert metric.evaluate("input_map") == pytest.approx(1, abs=1e-12)
+    with pytest.warns(FindingWarning) as told:
+        assert metric.evaluate("input_map") == pytest.approx(1, abs=1e-12)
+    assert "less than half" in str(told[0].message)
+    assert "does not use it" in str(told[1].message)
     noise = metric.run("random_map").scores["spearman"]
     # The standard error of the mean of this many independent correlations.
     size = case.inputs(1)[0].size if len(case.shape) < 3 else case.inputs(1)[0][0].size
     assert abs(noise.mean()) < 4 / np.sqrt(noise.size * (size - 1))
-    with pytest.warns(UndefinedScoreWarning, match="undefined"):
+    with (
+        pytest.warns(UndefinedScoreWarning, match="undefined"),
+        pytest.warns(FindingWarning, match="less than half"),
+    ):
         assert np.isnan(metric.evaluate("constant_map"))
     result = metric.run("constant_map")
     assert (result.undefined["spearman"] == 40).all()
 
 
 def test_an_explainer_that_ignores_the_model_scores_one() -> None:
-    metric = ar.ModelRandomizationMetric(CASE.model(), CASE.inputs(6), seed=0)
-    assert metric.evaluate(lambda model, inputs, targets: inputs.abs()) == 1.0
-    assert metric.evaluate(lambda model, inputs, targets: inputs.numpy()[:, 0]) == 1.0
+    metric = ar.ModelRandomizationMetric(CASE.model(), CASE.inputs(6), None, ar.FullRandomization(), seed=0)
+    for explain in (
+        lambda model, inputs, targets: inputs.abs(),
+        lambda model, inputs, targets: inputs.numpy()[:, 0],
+    ):
+        with pytest.warns(FindingWarning, match="does not use it"):
+            assert metric.evaluate(explain) == 1.0
 
 
 def test_a_function_gives_the_scores_of_the_method_that_it_implements() -> None:

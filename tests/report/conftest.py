@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from agnostic_rand.checks.model_randomization import ModelRandomization
 from agnostic_rand.explainers import resolve_explainer
-from agnostic_rand.report.maps import MapStrip, randomize_and_record
+from agnostic_rand.report.maps import MapStrip, recorded
 from agnostic_rand.results.output_change import OutputChange
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import resolve_measures
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import CascadingRandomization, Step
 
-Make = Callable[..., RandomizationResult]
+Make = Callable[..., Scores]
 
 
 @pytest.fixture
@@ -33,24 +33,25 @@ def make() -> Make:
         correlation: np.ndarray | None = None,
         settings: Mapping[str, object] | None = None,
         findings: tuple[str, ...] = (),
-    ) -> RandomizationResult:
-        draws, count, _ = next(iter(scores.values())).shape
+    ) -> Scores:
+        draws, count, samples = next(iter(scores.values())).shape
         names = names or [f"layer{i}" for i in range(count)]
         layers = [tuple(names[: i + 1]) if nested else (names[i],) for i in range(count)]
         steps = tuple(
             Step(name, layer, 10 * len(layer), 10 * count) for name, layer in zip(names, layers, strict=True)
         )
         change = np.zeros((draws, count)) if correlation is None else correlation
-        return RandomizationResult(
-            explainer,
-            {name: array.copy() for name, array in scores.items()},
-            steps,
-            OutputChange(change.copy(), change.copy(), change.copy()),
-            7,
-            {"framework": "torch", "isolation": "clone", "layer_order": "traced", "strategy": "Some()"}
+        return Scores(
+            check="model_randomization",
+            dimensions={"draw": tuple(range(draws)), "step": tuple(names), "sample": tuple(range(samples))},
+            scores={name: array.copy() for name, array in scores.items()},
+            notes={explainer: Notes(findings)},
+            meaning="a high score says that the map does not depend on the weights",
+            seed=7,
+            settings={"framework": "torch", "isolation": "clone", "layer_order": "traced", "strategy": "Some()"}
             | dict(settings or {}),
-            {},
-            findings=findings,
+            steps=steps,
+            outputs=OutputChange(change.copy(), change.copy(), change.copy(), change.copy()),
         )
 
     return made
@@ -63,7 +64,7 @@ def real_inputs() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def real_run(real_inputs) -> tuple[tuple[RandomizationResult, ...], MapStrip | None]:
+def real_run(real_inputs) -> tuple[tuple[Scores, ...], MapStrip | None]:
     """Three explainers on a small CNN, with the maps of the fourth of five samples."""
     rng = np.random.default_rng(0)
     net = nn.Sequential(
@@ -72,12 +73,6 @@ def real_run(real_inputs) -> tuple[tuple[RandomizationResult, ...], MapStrip | N
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.copy_(torch.from_numpy(rng.normal(0, 0.2, tuple(parameter.shape)).astype(np.float32)))
-    subject = Subject.open(net, real_inputs, np.array([0, 1, 2, 0, 1]), RunOptions(batch_size=2, seed=3))
-    return randomize_and_record(
-        subject,
-        [resolve_explainer(name) for name in ("gradient", "random_map", "constant_map")],
-        CascadingRandomization(),
-        draws=2,
-        measures=resolve_measures(("spearman", "spearman_abs")),
-        sample=3,
-    )
+    subject = Subject(net, real_inputs, np.array([0, 1, 2, 0, 1]), batch_size=2, seed=3)
+    explainers = [resolve_explainer(name) for name in ("gradient", "random_map", "constant_map")]
+    return recorded(ModelRandomization(CascadingRandomization(), draws=2), subject, explainers, sample=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from agnostic_rand.errors import ArgumentError, MissingExtraError
 from agnostic_rand.report.folder import prepare_folder, prepare_output, write_output
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.scores import Scores
 
 
 def test_a_folder_gets_figures_scores_and_each_result(real_run, tmp_path):
@@ -24,7 +25,7 @@ def test_a_folder_gets_figures_scores_and_each_result(real_run, tmp_path):
     names = {"gradient.npz", "random_map.npz", "constant_map.npz", "scores.csv", "curves.png", "strip.png"}
     assert {path.name for path in written} == names == set(os.listdir(folder))
     for result in results:
-        loaded = RandomizationResult.load(folder / f"{result.explainer}.npz")
+        loaded = Scores.load(folder / f"{result.explainer}.npz")
         np.testing.assert_array_equal(loaded.scores["spearman"], result.scores["spearman"])
     for figure in ("curves.png", "strip.png"):
         assert (folder / figure).read_bytes().startswith(b"\x89PNG")
@@ -54,7 +55,7 @@ def test_a_file_holds_the_results_in_the_form_of_its_ending(real_run, tmp_path, 
     assert os.listdir(path.parent) == [name]
     expected = results[0].scores["spearman"]
     if name == "r.npz":
-        found = RandomizationResult.load(path).scores["spearman"]
+        found = Scores.load(path).scores["spearman"]
     elif name == "r.json":
         found = np.array(json.loads(path.read_text())["results"][0]["scores"]["spearman"])
     else:
@@ -108,9 +109,8 @@ def test_missing_packages_are_told_before_the_run(tmp_path, monkeypatch):
 def test_a_full_disk_is_told_and_leaves_the_old_file_whole(real_run, tmp_path, monkeypatch):
     (tmp_path / "curves.png").write_bytes(b"old")
 
-    def fill(self: Figure, path: os.PathLike[str], **_: object) -> None:
-        with open(path, "wb") as file:
-            file.write(b"half of a fig")
+    def fill(self: Figure, file: BinaryIO, **_: object) -> None:
+        file.write(b"half of a fig")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Figure, "savefig", fill)
@@ -124,3 +124,24 @@ def test_an_explainer_may_have_any_name(make, tmp_path):
     result = make({"spearman": np.zeros((1, 2, 2))}, explainer="../my explainer (v2)")
     write_output(tmp_path, [result], "spearman")
     assert (tmp_path / ".._my_explainer__v2_.npz").exists()
+    write_output(tmp_path, [make({"spearman": np.zeros((1, 2, 2))}, explainer="long" * 100)], "spearman")
+
+
+def test_names_that_map_to_one_file_do_not_overwrite_each_other(make, tmp_path):
+    names = ["a b", "a_b", "A_B", "a/b", "a_b-2", "other"]
+    results = [make({"spearman": np.full((1, 2, 2), k / 10)}, explainer=name) for k, name in enumerate(names)]
+    written = [path for path in write_output(tmp_path, results, "spearman") if path.suffix == ".npz"]
+    assert len({path.name.lower() for path in written}) == len(names)
+    for path, result in zip(written, results, strict=True):
+        assert Scores.load(path).to_dict() == result.to_dict()
+
+
+def test_no_word_of_a_table_is_a_formula_and_numbers_stay_numbers(make, tmp_path):
+    names = ["=1+1", "@SUM(A1)", "-minus", "+plus", "\ttab", "plain"]
+    results = [make({"spearman": np.full((1, 2, 2), -0.5)}, explainer=n, names=["=fc", "conv"]) for n in names]
+    write_output(tmp_path / "scores.csv", results, "spearman")
+    read = pd.read_csv(tmp_path / "scores.csv")
+    assert sorted(set(read.explainer)) == sorted([*(f"'{name}" for name in names[:5]), "plain"])
+    assert set(read.step_name) == {"'=fc", "conv"}
+    assert (read.score == -0.5).all()
+    assert set(read.step) == {0, 1}

@@ -14,8 +14,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.text import Text
 
 from agnostic_rand.errors import ArgumentError, MissingExtraError, UnknownNameError
-from agnostic_rand.report.drawing import spread_apart
-from agnostic_rand.report.plots import curve_figure, curves_figure
+from agnostic_rand.results.drawing import spread_apart
+from agnostic_rand.results.plots import curve_figure, curves_figure
 
 
 def lines_of(figure):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agnostic_rand.report.text import CAUTION, WIDTH, number, percent, shortened, summary_text
+from agnostic_rand.results.text import CAUTION, WIDTH, number, percent, shortened, summary_text
 
 
 def row_of(text: str, step: str) -> str:
@@ -108,6 +108,18 @@ def test_sixty_long_names_fit_and_stay_apart(make, measures, undefined):
         assert sum(measure in line.split() for line in text.splitlines()) == 1
 
 
+def test_the_scores_of_several_explainers_are_told_place_by_place_and_fit(make):
+    names = [f"transformer.encoder.layers.{i}.self_attention.out_proj" for i in range(12)]
+    scores = np.full((2, 12, 3), 0.25)
+    one, other = (make({"spearman": scores * k}, explainer=f"a_method_{k}", names=names) for k in (1, np.nan))
+    lines = summary_text(type(one).of_explainers([one, other])).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    rows = [line.split() for line in lines if line.split()[0] == "spearman"]
+    assert len({tuple(row) for row in rows}) == 24
+    assert [row[-1] for row in rows] == ["0.250"] * 12 + ["undefined"] * 12
+    assert "  spearman: 72 undefined" in lines
+
+
 def test_a_mean_that_rounds_to_zero_has_no_sign(make):
     text = summary_text(make({"spearman": np.full((1, 1, 3), -0.001)}))
     assert "-0.00" not in text
@@ -137,11 +149,20 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import numpy as np
 from agnostic_rand.results.output_change import OutputChange
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.scores import Notes, Scores
 from agnostic_rand.weights import Step
-change = OutputChange(np.zeros((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
-step = Step("fc", ("fc",), 5, 5)
-print(RandomizationResult("gradient", {"spearman": np.ones((1, 1, 2))}, (step,), change, 0, {}, {}).summary())
+change = OutputChange(*np.ones((4, 1, 1)))
+scores = Scores(
+    check="model_randomization",
+    dimensions={"draw": (0,), "step": ("fc",), "sample": (0, 1)},
+    scores={"spearman": np.ones((1, 1, 2))},
+    notes={"gradient": Notes()},
+    meaning="it stays",
+    seed=0,
+    steps=(Step("fc", ("fc",), 5, 5),),
+    outputs=change,
+)
+print(scores.summary())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

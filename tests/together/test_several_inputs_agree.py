@@ -113,8 +113,8 @@ def test_a_users_function_gets_all_inputs_as_they_were_passed(kind):
         image = inputs["image"]
         return image.detach().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
 
-    metric = ar.ModelRandomizationMetric(model, NAMED, LABELS, explained_input="image", seed=0, batch_size=5)
-    assert metric.evaluate(mine) == 1.0
+    subject = ar.Subject(model, NAMED, LABELS, explained_input="image", seed=0, batch_size=5)
+    assert (ar.ModelRandomization().run(subject, mine).mean() == 1.0).all()
     assert {"image": (5, 12), "age": (5, 3)} in shapes
 
 
@@ -125,10 +125,8 @@ def test_the_callers_model_stays_as_it_is(kind):
     assert adapter.order_source == "traced"
     before = {layer.name: adapter.read(layer.name) for layer in adapter.layers()}
     for isolation in ("clone", "in_place"):
-        metric = ar.ModelRandomizationMetric(
-            model, (IMAGES, AGES), LABELS, explained_input=1, seed=0, isolation=isolation
-        )
-        assert abs(metric.evaluate("gradient")) < 1
+        subject = ar.Subject(model, (IMAGES, AGES), LABELS, explained_input=1, seed=0, isolation=isolation)
+        assert (abs(ar.ModelRandomization().run(subject, "gradient").mean()) < 1).all()
     for name, values in before.items():
         for key, value in adapter.read(name).items():
             np.testing.assert_array_equal(value, values[key])
@@ -141,7 +139,7 @@ def test_all_checks_in_one_call():
         LABELS,
         explainers=["gradient"],
         seed=0,
-        options=ar.RunOptions(explained_input="image"),
+        explained_input="image",
     )
     assert report["input_map"].verdict.outcome == "insensitive"
 
@@ -175,7 +173,7 @@ def test_inputs_that_cannot_be_used_are_refused(inputs, place, error, message):
 
 
 def test_training_again_needs_a_function_of_the_users_own():
-    options = ar.RunOptions(explained_input=0, seed=0)
-    check = ar.DataRandomization(TorchNet(), (IMAGES, AGES), LABELS, (IMAGES, AGES), LABELS, options=options)
+    subject = ar.Subject(TorchNet(), (IMAGES, AGES), LABELS, explained_input=0, seed=0)
+    check = ar.DataRandomization((IMAGES, AGES), LABELS)
     with pytest.raises(ar.errors.CapabilityError, match=r"model of several inputs.*Pass fit="):
-        check.run("gradient")
+        check.run(subject, "gradient")

@@ -1,9 +1,21 @@
-"""The boundary between the core and the frameworks: everything that a plugin author needs."""
+"""Boundary between the core and the frameworks: everything that a plugin author needs."""
 
+from agnostic_rand.adapters.batches import BatchSizes, filled
 from agnostic_rand.adapters.bound_functions import BoundSearch
 from agnostic_rand.adapters.capabilities import innermost, require, require_relu_rule, side_inputs_of, supports
 from agnostic_rand.adapters.first_use import by_first_use
 from agnostic_rand.adapters.hookspecs import Claim, OpenRequest, hookimpl
+from agnostic_rand.adapters.inventory import (
+    SPACE,
+    UNKNOWN,
+    DistinctNames,
+    Entry,
+    Inventory,
+    Meaning,
+    einsum_axes,
+    inventory_of,
+)
+from agnostic_rand.adapters.listed import ListedAdapter
 from agnostic_rand.adapters.placed_inputs import PlacedInputs
 from agnostic_rand.adapters.protocol import (
     API_VERSION,
@@ -38,23 +50,48 @@ from agnostic_rand.adapters.protocol import (
     distinct_axes,
     strided_axes,
 )
+from agnostic_rand.adapters.refusals import (
+    IN_PLACE,
+    bound_copy,
+    called_on,
+    no_copy,
+    no_gradient,
+    no_outputs,
+    no_relu,
+    no_variance,
+    own_normalization,
+    refuse_integers,
+    refuse_misfits,
+    relu_out_of_reach,
+    runs_not_once,
+    unusable_layer,
+)
 from agnostic_rand.adapters.registry import BackendInfo, Registry, adapt, backends, plugin_explainers
 from agnostic_rand.adapters.restoration import go_on, put_back, untouched
-from agnostic_rand.adapters.side_inputs import AllInputs, beside, joined, mapped, names_of, repeated
+from agnostic_rand.adapters.side_inputs import AllInputs, beside, called, joined, mapped, names_of, repeated
 from agnostic_rand.adapters.view import AdapterView
 
 __all__ = [
     "API_VERSION",
+    "IN_PLACE",
+    "SPACE",
+    "UNKNOWN",
     "AdapterView",
     "AllInputs",
     "Array",
     "BackendInfo",
+    "BatchSizes",
     "BoundSearch",
     "Claim",
+    "DistinctNames",
+    "Entry",
     "Forward",
     "FromLayer",
     "HostArray",
+    "Inventory",
     "Layer",
+    "ListedAdapter",
+    "Meaning",
     "ModelAdapter",
     "OpenRequest",
     "OrderSource",
@@ -84,21 +121,38 @@ __all__ = [
     "axis_name",
     "backends",
     "beside",
+    "bound_copy",
     "by_first_use",
+    "called",
+    "called_on",
     "distinct_axes",
+    "einsum_axes",
+    "filled",
     "go_on",
     "hookimpl",
     "innermost",
+    "inventory_of",
     "joined",
     "mapped",
     "names_of",
+    "no_copy",
+    "no_gradient",
+    "no_outputs",
+    "no_relu",
+    "no_variance",
+    "own_normalization",
     "plugin_explainers",
     "put_back",
+    "refuse_integers",
+    "refuse_misfits",
+    "relu_out_of_reach",
     "repeated",
     "require",
     "require_relu_rule",
+    "runs_not_once",
     "side_inputs_of",
     "strided_axes",
     "supports",
     "untouched",
+    "unusable_layer",
 ]

@@ -1,4 +1,4 @@
-"""A model with an activation on its outputs, explained without changing the model."""
+"""Activation on a model's outputs: the model is explained with it, and not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model on one batch in one state of its weights: what was computed once is not computed again."""
+"""View of a model on one batch in one state of its weights: what was computed once is not computed again."""
 
 from __future__ import annotations
 

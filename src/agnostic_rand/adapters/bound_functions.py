@@ -1,4 +1,4 @@
-"""What the functions inside a model are bound to: for adapters, whose copies must not use the original's parts.
+"""Bound functions inside a model: for adapters, whose copies must not use the original's parts.
 
 Python copies no function: what one closes over is the same object in a copy of the model.
 """

@@ -1,4 +1,4 @@
-"""Whether an adapter has an optional capability, also through the views that wrap it."""
+"""Capabilities of an adapter: whether it has an optional one, also through the views that wrap it."""
 
 from __future__ import annotations
 

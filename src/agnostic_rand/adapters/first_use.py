@@ -1,4 +1,4 @@
-"""Layers as a traced call shows them: by their first use, with what the outputs do not depend on."""
+"""First use of layers: their order in a traced call, and what the outputs do not depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one hook through which a backend offers itself."""
+"""Hook specification: the one hook through which a backend offers itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch on the model's device: the explained input, and what stands beside it."""
+"""Placed inputs: a batch on the model's device, the explained input and what stands beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract between the core and a framework: what an adapter must do, clause by clause.
+"""Contract between the core and a framework: what an adapter must do, clause by clause.
 
 The clauses C1 to C7 are stated on the members that they bind. A plugin author proves them with
 `agnostic_rand.testing`.

@@ -1,4 +1,4 @@
-"""Global random generators stay as they were, whatever a user's loader or explainer draws."""
+"""Random state of global generators: it stays as it was, whatever a loader or explainer draws."""
 
 from __future__ import annotations
 

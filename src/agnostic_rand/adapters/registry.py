@@ -1,4 +1,4 @@
-"""Which backend adapts a model: plugins are loaded one by one, all claims are heard, one is chosen."""
+"""Registry of backends: plugins are loaded one by one, all claims are heard, one is chosen."""
 
 from __future__ import annotations
 

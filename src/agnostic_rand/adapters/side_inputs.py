@@ -1,4 +1,4 @@
-"""Models of several inputs: one is explained, the others stand beside it."""
+"""Side inputs of a model of several: one input is explained, the others stand beside it."""
 
 from __future__ import annotations
 
@@ -59,3 +59,10 @@ def repeated(side: SideInputs, rows: int) -> SideInputs:
 def names_of(inputs: AllInputs) -> tuple[Any, ...]:
     """The places of the inputs: names `str`, or positions `int`."""
     return tuple(inputs) if isinstance(inputs, Mapping) else tuple(range(len(inputs)))
+
+
+def called(function: Callable[..., Any], inputs: Any, *others: Any, **named: Any) -> Any:
+    """What the function returns: several inputs are passed by position, others after them, or by name."""
+    if isinstance(inputs, dict):
+        return function(*others, **inputs, **named)
+    return function(*(inputs if isinstance(inputs, tuple) else (inputs,)), *others, **named)

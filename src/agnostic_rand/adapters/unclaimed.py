@@ -1,4 +1,4 @@
-"""What people hold that no backend claims, told by its form, and what to pass instead."""
+"""Unclaimed models: what people hold that no backend claims, told by its form, and what to pass instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An adapter seen through another: the base of what wraps one."""
+"""View of an adapter: the base of what wraps one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The path from the trained model to one that only guesses, by noise on all weights."""
+"""Path from the trained model to one that only guesses, by noise on all weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.checks._probabilities import SOFTMAX, with_probabilities
@@ -87,7 +86,7 @@ class ChancePath:
 
     def probability(self) -> str:
         """How the trained model's outputs are made probabilities, in words."""
-        return with_probabilities(self.subject.adapter, self.subject)[1]
+        return with_probabilities(self.subject)[1]
 
     def changes(self, levels: tuple[float, ...]) -> tuple[HostArray, HostArray]:
         """By level, draw and sample, the changes of the probabilities and of the maps."""
@@ -117,6 +116,7 @@ class ChancePath:
             for draw in range(self.draws):
                 randomizer.apply(draw=draw, step=0)
                 yield working
+            randomizer.verify()
             randomizer.restore()
 
     def _maps(
@@ -129,6 +129,9 @@ class ChancePath:
 
 
 def _probabilities(adapter: ModelAdapter, subject: Subject, softmax: bool) -> HostArray:
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import special
+
     # In double precision: small changes of a confident model would be lost.
     batches = output_batches(adapter, subject.samples, subject.batch_size)
     outputs = np.concatenate([adapter.to_numpy(part) for part in batches]).astype(np.float64)

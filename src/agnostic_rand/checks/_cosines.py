@@ -1,11 +1,10 @@
-"""How far vectors point along one line, location by location."""
+"""Cosines between vectors, location by location: how far they point along one line."""
 
 from __future__ import annotations
 
 from itertools import combinations
 
 import numpy as np
-from scipy import special
 
 from agnostic_rand.adapters import HostArray
 
@@ -55,4 +54,7 @@ def gaussian_median_cosine(channels: int) -> float:
         >>> round(gaussian_median_cosine(3), 6), gaussian_median_cosine(1)
         (0.5, 1.0)
     """
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import special
+
     return float(np.sqrt(special.betaincinv(0.5, (channels - 1) / 2, 0.5))) if channels > 1 else 1.0

@@ -1,4 +1,4 @@
-"""Where a model is looked into: at what each layer passes on to the next one with parameters."""
+"""Places inside a model: what each layer passes on to the next one with parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What random relevances of the outputs become on their way back to a layer or the input."""
+"""Output relevance: what random relevances become on their way back to a layer or the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maps of two models for the same inputs, compared."""
+"""Pairs of models: their maps for the same inputs, compared."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""Images cut into patches that do not overlap, and their blurred copies."""
+"""Patch grid of an image: patches that do not overlap, and their blurred copies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import InputError
@@ -80,6 +79,9 @@ class PatchGrid:
 
     def blurred(self, images: HostArray) -> HostArray:
         """The mean over a box around each pixel, edges repeated; shaped like the images."""
+        # SciPy takes longer to import than this library: not before it is needed.
+        from scipy import ndimage
+
         size = [self.box] * images.ndim
         size[0] = 1
         if self.channel_axis:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.adapters.activation import with_activation
 from agnostic_rand.errors import InputError
 from agnostic_rand.subject.subject import Subject
-from agnostic_rand.subject.targets import output_batches
 
 OWN = "the model's own outputs"
 SOFTMAX = "softmax of the outputs"
@@ -24,18 +26,16 @@ def are_probabilities(outputs: HostArray) -> bool:
     return bool((outputs >= 0).all()) and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
 
 
-def with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAdapter, str]:
-    """The model with outputs that are probabilities, and how they became so, in words.
+def with_probabilities(subject: Subject) -> tuple[Callable[[ModelAdapter], ModelAdapter], str]:
+    """What makes probabilities of the outputs of the subject's model, trained or not, and how, in words.
 
     Args:
-        working: The trained model.
-        subject: The data.
+        subject: The model and the data.
 
     Raises:
         InputError: The model has a single output.
     """
-    size = subject.batch_size
-    outputs = working.to_numpy(next(output_batches(working, subject.samples, size))).astype(np.float64)
+    outputs = subject.probed.outputs
     if outputs.shape[1] < 2:
         raise InputError(
             "the model",
@@ -43,7 +43,12 @@ def with_probabilities(working: ModelAdapter, subject: Subject) -> tuple[ModelAd
             received="a single output",
             fix="Probabilities of classes need a classifier.",
         )
-    # A second softmax would press all probabilities together.
+    # A second softmax would press all probabilities together. Decided on the trained model: a random one that
+    # ends in a softmax still does.
     if are_probabilities(outputs):
-        return working, OWN
-    return with_activation(working, "softmax"), SOFTMAX
+        return _as_it_is, OWN
+    return partial(with_activation, activation="softmax"), SOFTMAX
+
+
+def _as_it_is(adapter: ModelAdapter) -> ModelAdapter:
+    return adapter

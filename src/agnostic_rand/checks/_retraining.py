@@ -1,4 +1,4 @@
-"""The same architecture, trained again: by the adapter or by a user's function."""
+"""Retraining of the same architecture: by the adapter or by a user's function."""
 
 from __future__ import annotations
 
@@ -96,10 +96,9 @@ def _fitted(
     if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping | TrainingHistory):
         returned, given = returned
         history = _plain(asdict(given) if isinstance(given, TrainingHistory) else given)
-    options = subject.options
     try:
         example = subject.samples[: subject.probed.count].all_inputs
-        other = adapt(returned, backend=options.backend, example_inputs=example, forward=options.forward)
+        other = adapt(returned, backend=subject.backend, example_inputs=example, forward=subject.forward)
     except BackendError as error:
         raise _no_model(subject, f"{type(returned).__name__}") from error
     if other.framework != subject.adapter.framework:

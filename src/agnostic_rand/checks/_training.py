@@ -1,4 +1,4 @@
-"""The training loop of a plain classifier, written once over the adapters' training steps."""
+"""Training loop of a plain classifier, written once over the adapters' training steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from agnostic_rand.adapters import HostArray, ModelAdapter, SupportsTraining, require
 from agnostic_rand.arguments import real_number, whole_number
-from agnostic_rand.errors import ArgumentError
+from agnostic_rand.errors import ArgumentError, ModelError
 from agnostic_rand.weights import Purpose, Streams
 
 
@@ -81,9 +81,18 @@ def train(
 
     Raises:
         CapabilityError: The adapter cannot train.
+        ModelError: The model has a single output.
     """
     instead = "Pass fit=, a function of your own that trains a model."
     capable = require(adapter, SupportsTraining, "training", instead)
+    classes = adapter.predict(adapter.asarray(inputs[:1])).shape[-1]
+    if classes < 2:
+        raise ModelError(
+            "the model",
+            expected="a classifier of at least two classes, with an output for each",
+            received="one of a single output, which no cross entropy trains",
+            fix="Give the model two outputs, or pass fit=, a function of your own that trains a model.",
+        )
     seed = streams.derived_seed(Purpose.TRAINING)
     step = capable.trainer(learning_rate=options.learning_rate, seed=seed)
     losses: list[float] = []

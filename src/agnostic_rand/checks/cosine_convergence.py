@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,18 +20,17 @@ from agnostic_rand.arguments import whole_number
 from agnostic_rand.checks._cosines import gaussian_median_cosine, median_cosines
 from agnostic_rand.checks._inside import channel_axis
 from agnostic_rand.checks._output_relevance import INPUT, RULES, combined, started
+from agnostic_rand.checks.check import Check
 from agnostic_rand.errors import ArgumentError, InputError, unknown_name
-from agnostic_rand.explainers import Explainer, ExplainerLike
-from agnostic_rand.results.check_result import CheckResult
-from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.explainers import Explainer
+from agnostic_rand.explainers.named import unnamed
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import Purpose
-
-_DEFAULT_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
-class CosineConvergence:
+class CosineConvergence(Check):
     """The absolute cosine between what random relevances of the outputs become on their way back; 1 has collapsed.
 
     For each sample, `v` and `w` are normal vectors over the outputs. At each location of a layer or of
@@ -45,10 +45,7 @@ class CosineConvergence:
     is linear in the output's relevance: path methods and LRP are, GradCAM is not.
 
     Args:
-        model: As in `ModelRandomizationMetric`.
-        inputs: As in `ModelRandomizationMetric`.
         vectors: The number of random vectors for each sample, at least 2.
-        options: How the model is run.
         layers: At which layers' outputs to look besides the input: names, or `"all"` of at least two
             channels; for the three methods that start with `v`. Each costs as much as the input.
 
@@ -60,27 +57,28 @@ class CosineConvergence:
 
     Example:
         >>> import agnostic_rand as ar, numpy as np, torch
-        >>> from agnostic_rand.checks import CosineConvergence
-        >>> net, x = torch.nn.Linear(4, 3), np.eye(4, dtype="float32")
-        >>> check = CosineConvergence(net, x, options=ar.RunOptions(seed=0))
-        >>> float(check.run("input_map").mean().round(6).min())
+        >>> subject = ar.Subject(torch.nn.Linear(4, 3), np.eye(4, dtype="float32"), seed=0)
+        >>> float(ar.CosineConvergence().run(subject, "input_map").mean().round(6).min())
         1.0
     """
 
-    model: Any
-    inputs: ArrayLike
+    name: ClassVar[str] = "cosine_convergence"
+    question: ClassVar[str] = "Do all output relevances lead to one and the same map?"
+    meaning: ClassVar[str] = "a score near 1 says that the map is one and the same whatever the outputs' relevance"
+    cannot_say: ClassVar[str] = "how a map depends on the weights"
+
     vectors: int = 5
-    options: RunOptions = _DEFAULT_OPTIONS
     layers: tuple[str, ...] | Literal["all"] = ()
 
     def __post_init__(self) -> None:
         whole_number("vectors", self.vectors, least=2, example=5)
 
-    def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The score by place, pair of vectors and sample; NaN where a map is zero.
+    def results(self, subject: Subject, explainers: Sequence[Explainer]) -> tuple[Scores, ...]:
+        """The scores of each explainer, in their order; see `Check.run`."""
+        return tuple(self._result(subject, one) for one in explainers)
 
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`.
+    def _result(self, subject: Subject, resolved: Explainer) -> Scores:
+        """The score by place, pair of vectors and sample; NaN where a map is zero.
 
         Raises:
             InputError: The model has a single output.
@@ -89,9 +87,7 @@ class CosineConvergence:
             UnknownNameError: There is no such layer with at least two channels.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        subject = Subject.open(self.model, self.inputs, None, self.options)
-        resolved = self.options.explainer(explainer)
-        rule = RULES.get(type(resolved))
+        rule = RULES.get(type(unnamed(resolved)))
         samples = subject.samples
         with subject.working([resolved]) as working:
             adapter = subject.activated(working)
@@ -117,19 +113,25 @@ class CosineConvergence:
         medians = {place: _median(found.scores[place]) for place in places}
         baselines = {place: gaussian_median_cosine(found.channels[place]) for place in places}
         own, _ = median_cosines(np.moveaxis(vectors, 1, 0), None)
-        return CheckResult(
-            check="cosine_convergence",
-            explainer=resolved.name,
+        findings = tuple(
+            f"At {place}: median {medians[place]:.3f} {found.words[place]}, where normal vectors have "
+            f"{baselines[place]:.3f}."
+            for place in places
+        )
+        return Scores(
+            check=self.name,
+            notes={resolved.name: Notes(findings)},
             dimensions={
                 "place": places,
                 "pair": tuple(combinations(range(self.vectors), 2)),
                 "sample": tuple(range(len(samples))),
             },
             scores={"cosine": np.stack([found.scores[place] for place in places])},
-            meaning="a score near 1 says that the map is one and the same whatever the outputs' relevance",
-            seed=subject.streams.seed,
+            meaning=self.meaning,
+            seed=subject.seed,
             settings={
                 "vectors": self.vectors,
+                "ranges": {"cosine": [0.0, 1.0]},
                 "start": "the outputs' relevance" if rule else "maps of all classes, added up with random weights",
                 "median": medians,
                 "baseline": baselines,
@@ -139,18 +141,13 @@ class CosineConvergence:
                 **subject.described([resolved]),
             },
             versions=subject.versions(),
-            findings=tuple(
-                f"At {place}: median {medians[place]:.3f} {found.words[place]}, where normal vectors have "
-                f"{baselines[place]:.3f}."
-                for place in places
-            ),
         )
 
     def _layers(self, adapter: ModelAdapter, subject: Subject, explainer: Explainer) -> tuple[str, ...]:
         """The names of the layers to look at, from the output to the input."""
         if not self.layers:
             return ()
-        rule = RULES.get(type(explainer))
+        rule = RULES.get(type(unnamed(explainer)))
         if rule is None:
             raise ArgumentError(
                 "layers",

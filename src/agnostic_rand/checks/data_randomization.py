@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
 from agnostic_rand.arguments import real_number
-from agnostic_rand.checks._fitting import described_measures, fitting_measures
 from agnostic_rand.checks._pairs import compared_models
 from agnostic_rand.checks._retraining import Fit, Retrained, accuracy_of, fresh_copy, retrained
 from agnostic_rand.checks._training import TrainingOptions
+from agnostic_rand.checks.check import Check
+from agnostic_rand.checks.measures import described_measures, fitting_measures
 from agnostic_rand.errors import ArgumentError, InputError
-from agnostic_rand.explainers import ExplainerLike, bound_model
-from agnostic_rand.results.check_result import CheckResult
-from agnostic_rand.similarity import MeasureLike
+from agnostic_rand.explainers import Explainer, bound_model
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.similarity import MeasureLikes, resolve_measures
 from agnostic_rand.subject.samples import ArrayLike, Samples, read_samples
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.subject.targets import check_labels
 from agnostic_rand.weights import Purpose
 
-_DEFAULT_OPTIONS = RunOptions()
 _DEFAULT_TRAINING = TrainingOptions()
 
 
 @dataclass(frozen=True)
-class DataRandomization:
+class DataRandomization(Check):
     """How alike the maps of the model and of one that learned permuted labels are; lower depends more.
 
     A copy with fresh weights is trained on the same inputs with their labels permuted once, until it
     has memorized them; it is refused where it has not, because then nothing can be compared. The
     same fresh weights are trained on the true labels too: what two trainings alike have in common is
-    the ceiling of the score. It cannot tell whether a map is right.
+    the ceiling of the score. The subject's model is the one that was trained on the true labels. It cannot tell
+    whether a map is right.
 
     Args:
-        model: The model that was trained on the true labels.
-        inputs: What is explained, as in `ModelRandomizationMetric`.
-        targets: As in `ModelRandomizationMetric`.
         train_inputs: The training set `(m, ...)`.
         train_labels: Its true labels `(m,)`.
         fit: Your own training function `fit(model, inputs, labels)`, which returns the trained model,
@@ -48,25 +47,27 @@ class DataRandomization:
         least_accuracy: What the accuracy on the permuted labels must reach, in [0, 1].
         ceiling: Whether the fresh weights are trained on the true labels too.
         measures: How maps are compared.
-        options: How the model is run.
 
     Raises:
-        ArgumentError: `least_accuracy` is not in [0, 1].
+        ArgumentError: `least_accuracy` is not in [0, 1], or `measures` are none.
 
     Source: Adebayo et al. 2018, section 5.2; the accuracy of 95 % is the paper's.
     """
 
-    model: Any
-    inputs: ArrayLike
-    targets: ArrayLike
+    name: ClassVar[str] = "data_randomization"
+    question: ClassVar[str] = "Do explanations change when the model learned permuted labels instead?"
+    meaning: ClassVar[str] = (
+        "a high score under permuted labels says that the map hardly depends on what was learned"
+    )
+    cannot_say: ClassVar[str] = "whether a map is right"
+
     train_inputs: ArrayLike
     train_labels: ArrayLike
     fit: Fit | None = None
     training: TrainingOptions = _DEFAULT_TRAINING
     least_accuracy: float = 0.95
     ceiling: bool = True
-    measures: tuple[MeasureLike, ...] = ("spearman", "spearman_abs")
-    options: RunOptions = _DEFAULT_OPTIONS
+    measures: MeasureLikes = ("spearman", "spearman_abs")
 
     def __post_init__(self) -> None:
         if real_number("least_accuracy", self.least_accuracy, least=0, example=0.95) > 1:
@@ -76,26 +77,20 @@ class DataRandomization:
                 received=repr(self.least_accuracy),
                 fix="Pass for example least_accuracy=0.95.",
             )
+        resolve_measures(self.measures)
 
-    def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The scores by labels (`"permuted"`, `"true"`: the ceiling) and sample.
+    def results(self, subject: Subject, explainers: Sequence[Explainer]) -> tuple[Scores, ...]:
+        """The scores by labels (`"permuted"`, `"true"`: the ceiling) and sample; the models are trained once.
 
         The accuracies and histories of both trainings are in `settings`.
 
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`; not one that is bound to a model.
-
         Raises:
+            ArgumentError: An explainer is bound to a model.
             InputError: There are no training labels, or the permuted ones were not memorized.
             CapabilityError: The adapter cannot train and there is no `fit`.
             AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        return self.run_all([explainer])[0]
-
-    def run_all(self, explainers: list[ExplainerLike]) -> tuple[CheckResult, ...]:
-        """As `run`, for several explainers; the models are trained once."""
-        resolved = [self.options.explainer(explainer) for explainer in explainers]
-        for one in resolved:
+        for one in explainers:
             if bound_model(one) is not None:
                 raise ArgumentError(
                     f"the explainer {one.name!r}",
@@ -103,7 +98,6 @@ class DataRandomization:
                     received="an object that is bound to one",
                     fix="Pass a function f(model, inputs, targets) that builds the object.",
                 )
-        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         measures, left_out = fitting_measures(self.measures, subject.samples.inputs)
         data, true = self._training_data(subject)
         permuted = subject.streams.generator(Purpose.TRAINING, 0, 1).permutation(true)
@@ -119,7 +113,7 @@ class DataRandomization:
                 "histories": {labels: other.history for labels, other in others.items()},
                 "retrained_accuracies": {labels: other.accuracy for labels, other in others.items()},
                 "labels_changed": float(np.mean(permuted != true)),
-                "measures": described_measures(measures),
+                **described_measures(measures),
                 **subject.described([]),
             }
             found = [
@@ -127,21 +121,20 @@ class DataRandomization:
                     compared_models(subject, subject.adapter, other.adapter, one, measures)
                     for other in others.values()
                 ]
-                for one in resolved
+                for one in explainers
             ]
         return tuple(
-            CheckResult(
-                check="data_randomization",
-                explainer=one.name,
+            Scores(
+                check=self.name,
+                notes={one.name: Notes(left_out)},
                 dimensions={"labels": tuple(others), "sample": tuple(range(len(subject.samples)))},
                 scores={m.name: np.stack([part[m.name] for part in parts]) for m in measures},
-                meaning="a high score under permuted labels says that the map hardly depends on what was learned",
-                seed=subject.streams.seed,
+                meaning=self.meaning,
+                seed=subject.seed,
                 settings=settings,
                 versions=subject.versions(),
-                findings=left_out,
             )
-            for one, parts in zip(resolved, found, strict=True)
+            for one, parts in zip(explainers, found, strict=True)
         )
 
     def _trained(self, subject: Subject, working: ModelAdapter, data: Samples, labels: HostArray) -> Retrained:
@@ -150,9 +143,7 @@ class DataRandomization:
         return retrained(subject, copy, data, labels, self.fit, self.training, streams)
 
     def _training_data(self, subject: Subject) -> tuple[Samples, HostArray]:
-        data: Samples = read_samples(
-            self.train_inputs, self.train_labels, subject.adapter, self.options.explained_input
-        )
+        data: Samples = read_samples(self.train_inputs, self.train_labels, subject.adapter, subject.explained_input)
         if data.targets is None:
             raise InputError(
                 "train_labels",

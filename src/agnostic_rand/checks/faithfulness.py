@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,182 +12,149 @@ from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
 from agnostic_rand.checks._patch_grid import PatchGrid
 from agnostic_rand.checks._probabilities import with_probabilities
-from agnostic_rand.explainers import Explainer, ExplainerLike
+from agnostic_rand.checks.check import PassCheck
+from agnostic_rand.explainers import Explainer
 from agnostic_rand.explainers.folding import chosen_outputs, folded
-from agnostic_rand.passes.explained_batches import ExplainedBatch, explained_batches
-from agnostic_rand.results.check_result import CheckResult
+from agnostic_rand.passes.explained_batches import ExplainedBatch
+from agnostic_rand.passes.needs import Found, Look, Needs
+from agnostic_rand.results.scores import Notes, Scores
 from agnostic_rand.similarity import MapForm
-from agnostic_rand.statistics import MeanEstimate, estimate_mean
-from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import Purpose
 
-FAITHFULNESS_STEPS = 30
-"""How many patches are blurred, as in the paper."""
-
-_DEFAULT_OPTIONS = RunOptions()
 _ABSOLUTE = MapForm("absolute", "sum")
 
 
-@dataclass(frozen=True, eq=False)
-class FaithfulnessResult(CheckResult):
-    """The probabilities `(patches, samples)` of one explainer; the score is their mean over both.
-
-    Arguments are those of `CheckResult`.
-    """
-
-    averaged: ClassVar[tuple[str, ...]] = ("patches", "sample")
-
-    def curve(self) -> HostArray:
-        """The mean over samples by number of blurred patches, `(patches,)`."""
-        means: HostArray = self._of(None).mean(axis=1)
-        return means
-
-    def estimate(self, measure: str | None = None, place: Mapping[str, int] | None = None) -> MeanEstimate:
-        """The score and its uncertainty; with a `place` such as `{"patches": 0}`, that of one point of the curve.
-
-        Args:
-            measure: By default the first.
-            place: The index of a number of patches, or `None` for the mean over all.
-
-        Raises:
-            UnknownNameError: There is no such measure or dimension.
-        """
-        if place is not None:
-            return super().estimate(measure, place)
-        return estimate_mean(self._of(measure).mean(axis=0)[None])
-
-
 @dataclass(frozen=True)
-class Faithfulness:
+class Faithfulness(PassCheck):
     """The class's probability while the map's highest patches are blurred one by one; lower is more faithful.
 
     Patches are ranked by the sum of absolute attributions, and blurred from the highest on; the
     score is the mean softmax probability of the class over these steps: `mean()` and `estimate()`
-    of the result, which keeps the curve too. Of patches that a map does not tell apart, the first
+    of the result, whose scores are the curve. Of patches that a map does not tell apart, the first
     of one random order are blurred first. The score depends on what a blurred patch means to the
-    model, and does not say whether a map is right.
+    model, and does not say whether a map is right. The inputs are images; what is explained is what the
+    other checks explain, and the probability is a softmax of the outputs, but for a model that puts out
+    probabilities.
 
     Args:
-        model: As in `ModelRandomizationMetric`.
-        inputs: Images, as in `ModelRandomizationMetric`.
-        targets: Class indices `(n,)` or one-hot labels; `None` for the model's predictions (as in
-            the paper).
         patch: The side of a patch in pixels; by default 15 at 224 px and in proportion.
         steps: How many patches are blurred, at most all.
-        options: How the model is run. What is explained is what the other checks explain; the
-            probability is a softmax of the outputs, but for a model that puts out probabilities.
+
+    Raises:
+        ArgumentError: A setting has a value that cannot be used.
+        InputError: The inputs are no images, or the model has a single output.
 
     Source: Binder et al. 2023, appendix A.1.
     """
 
-    model: Any
-    inputs: ArrayLike
-    targets: ArrayLike = None
+    name: ClassVar[str] = "faithfulness"
+    question: ClassVar[str] = "Does the model's output fall when the pixels that a map points at are blurred?"
+    meaning: ClassVar[str] = "a low score says that the output depends on what the map points at"
+    cannot_say: ClassVar[str] = "whether a map is right, nor what a blurred patch means to the model"
+
     patch: int | None = None
-    steps: int = FAITHFULNESS_STEPS
-    options: RunOptions = _DEFAULT_OPTIONS
+    steps: int = 30
 
     def __post_init__(self) -> None:
         whole_number("steps", self.steps, least=1, example=30)
         if self.patch is not None:
             whole_number("patch", self.patch, least=1, example=15)
 
-    def run(self, explainer: ExplainerLike) -> FaithfulnessResult:
-        """The probabilities `(patches, samples)` as patches are blurred.
+    def needs(self, subject: Subject, explainers: Sequence[Explainer]) -> Needs:
+        """A look at the maps of the trained model; see `PassCheck.needs`."""
+        return Needs(looks=(Look(tuple(explainers), self.curve(subject)),))
 
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`.
+    def curve(self, subject: Subject) -> BlurredCurve:
+        """What computes the probabilities from a batch of maps, which are its last.
 
         Raises:
             InputError: The inputs are no images, or the model has a single output.
-            AgnosticRandError: The model, the data or the explainer cannot be used.
         """
-        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        resolved = self.options.explainer(explainer)
-        result = faithfulness_of(subject, resolved, patch=self.patch, steps=self.steps)
-        return cast(FaithfulnessResult, result)
+        grid = self._grid(subject)
+        activated, _ = with_probabilities(subject)
+        ties = subject.streams.generator(Purpose.FLOOR, 1).permutation(grid.count)
+        return BlurredCurve(subject, grid, min(self.steps, grid.count), activated, ties)
+
+    def read(self, subject: Subject, explainers: Sequence[Explainer], found: Found) -> tuple[Scores, ...]:
+        """The probabilities `(patches, samples)` as patches are blurred; see `PassCheck.read`."""
+        grid = self._grid(subject)
+        steps = min(self.steps, grid.count)
+        return tuple(
+            Scores(
+                check=self.name,
+                dimensions={"patches": tuple(range(1, steps + 1)), "sample": tuple(range(len(subject.samples)))},
+                scores=found.looks[0][one.name],
+                notes={one.name: Notes()},
+                meaning=self.meaning,
+                seed=subject.seed,
+                settings={
+                    "patch": grid.side,
+                    "steps": steps,
+                    "blur": grid.box,
+                    "probability": with_probabilities(subject)[1],
+                    "ranges": {"probability": [0.0, 1.0]},
+                    **subject.described([one]),
+                },
+                versions=subject.versions(),
+                averaged=("patches", "sample"),
+            )
+            for one in explainers
+        )
+
+    def _grid(self, subject: Subject) -> PatchGrid:
+        return PatchGrid.of(subject.samples.inputs, subject.layer_axis, self.patch)
 
 
-def faithfulness_of(
-    subject: Subject,
-    explainer: Explainer,
-    *,
-    patch: int | None = None,
-    steps: int = FAITHFULNESS_STEPS,
-    noise: int = -1,
-) -> CheckResult:
-    """The check on a subject that was read already, a `FaithfulnessResult`; see `Faithfulness`.
+@dataclass(frozen=True)
+class BlurredCurve:
+    """Computes the probabilities of a batch while patches are blurred.
 
     Args:
         subject: The model and the data.
-        explainer: The method.
-        patch: As in `Faithfulness`.
-        steps: As in `Faithfulness`.
-        noise: Another number gives explainers that draw noise another noise.
+        grid: The patches.
+        steps: How many are blurred.
+        activated: The model, from outputs to probabilities.
+        ties: The order of patches that a map does not tell apart.
     """
-    grid = PatchGrid.of(subject.samples.inputs, subject.layer_axis, patch)
-    steps = min(steps, grid.count)
-    curve = np.full((steps, len(subject.samples)), np.nan)
-    with subject.working([explainer]) as working:
-        explained = subject.activated(working)
-        labels = subject.fixed_targets(working)
-        judged, activation = with_probabilities(working, subject)
-        ties = subject.streams.generator(Purpose.FLOOR, 1).permutation(grid.count)
-        batches = explained_batches(
-            explained,
-            explainer,
-            subject.samples,
-            labels,
-            replace(subject.context(), draw=noise),
-            "the trained model",
-        )
-        for batch in batches:
-            order = _order(explained, batch, grid, ties)
-            curve[:, batch.rows] = _curve(judged, batch, subject, grid, order[:, :steps])
-    return FaithfulnessResult(
-        check="faithfulness",
-        explainer=explainer.name,
-        dimensions={"patches": tuple(range(1, steps + 1)), "sample": tuple(range(len(labels)))},
-        scores={"probability": curve},
-        meaning="a low score says that the output depends on what the map points at",
-        seed=subject.streams.seed,
-        settings={
-            "patch": grid.side,
-            "steps": steps,
-            "blur": grid.box,
-            "probability": activation,
-            **subject.described([explainer]),
-        },
-        versions=subject.versions(),
-    )
 
+    subject: Subject
+    grid: PatchGrid
+    steps: int
+    activated: Any
+    ties: HostArray
 
-def _order(adapter: ModelAdapter, batch: ExplainedBatch, grid: PatchGrid, ties: HostArray) -> HostArray:
-    """The patches of each map from the highest on, `(n, count)`."""
-    # Images (n, h, w) have no channels, though other inputs of three dimensions do.
-    axis = batch.channel_axis if grid.channel_axis else None
-    maps = adapter.to_numpy(_ABSOLUTE.apply(batch.maps, axis))
-    sums = grid.sums(maps.reshape(-1, grid.height, grid.width))
-    order: HostArray = ties[np.argsort(-sums[:, ties], axis=1, kind="stable")]
-    return order
+    def __call__(self, batches: Sequence[ExplainedBatch]) -> Mapping[str, HostArray]:
+        """By `"probability"`, `(steps, n)`."""
+        batch = batches[-1]
+        order = self._order(batch)[:, : self.steps]
+        with self.subject.working([]) as working:
+            return {"probability": self._curve(self.activated(working), batch, order)}
 
+    def _order(self, batch: ExplainedBatch) -> HostArray:
+        """The patches of each map from the highest on, `(n, count)`."""
+        grid, ties = self.grid, self.ties
+        # Images (n, h, w) have no channels, though other inputs of three dimensions do.
+        axis = batch.channel_axis if grid.channel_axis else None
+        maps = batch.view.to_numpy(_ABSOLUTE.apply(batch.maps, axis))
+        sums = grid.sums(maps.reshape(-1, grid.height, grid.width))
+        order: HostArray = ties[np.argsort(-sums[:, ties], axis=1, kind="stable")]
+        return order
 
-def _curve(
-    adapter: ModelAdapter, batch: ExplainedBatch, subject: Subject, grid: PatchGrid, order: HostArray
-) -> HostArray:
-    images = subject.samples.inputs[batch.rows].astype(np.float32)
-    adapter = subject.samples[batch.rows].placed(adapter).seen_by(adapter)
-    blurred = grid.blurred(images)
+    def _curve(self, adapter: ModelAdapter, batch: ExplainedBatch, order: HostArray) -> HostArray:
+        samples, grid = self.subject.samples[batch.rows], self.grid
+        images = samples.inputs.astype(np.float32)
+        adapter = samples.placed(adapter).seen_by(adapter)
+        blurred = grid.blurred(images)
 
-    def variants() -> Iterator[Array]:
-        hidden = np.zeros((len(images), grid.count), dtype=np.float32)
-        for patches in order.T:
-            np.put_along_axis(hidden, patches[:, None], 1.0, axis=1)
-            yield adapter.asarray(images + grid.mask(hidden) * (blurred - images))
+        def variants() -> Iterator[Array]:
+            hidden = np.zeros((len(images), grid.count), dtype=np.float32)
+            for patches in order.T:
+                np.put_along_axis(hidden, patches[:, None], 1.0, axis=1)
+                yield adapter.asarray(images + grid.mask(hidden) * (blurred - images))
 
-    def probability(inputs: Array, targets: Array) -> Array:
-        return chosen_outputs(adapter, inputs, targets)
+        def probability(inputs: Array, targets: Array) -> Array:
+            return chosen_outputs(adapter, inputs, targets)
 
-    parts = folded(probability, variants(), batch.targets, subject.batch_size)
-    return np.concatenate([adapter.to_numpy(part) for part in parts])
+        parts = folded(probability, variants(), batch.targets, self.subject.batch_size)
+        return np.concatenate([adapter.to_numpy(part) for part in parts]).astype(np.float64)

@@ -3,29 +3,91 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from agnostic_rand.adapters import Forward
 from agnostic_rand.adapters.activation import Activation
 from agnostic_rand.arguments import whole_number
-from agnostic_rand.checks._cascade import randomize_and_explain
-from agnostic_rand.errors import UndefinedScoreWarning
-from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.checks._evaluation import evaluated
+from agnostic_rand.checks._walks import scores_of
+from agnostic_rand.checks.check import PassCheck
+from agnostic_rand.checks.measures import fitting_measures
+from agnostic_rand.errors import FindingWarning
+from agnostic_rand.explainers import Explainer, ExplainerLike
+from agnostic_rand.passes.needs import Found, Needs, Walk
+from agnostic_rand.results.scores import Scores
 from agnostic_rand.similarity import MeasureLikes, resolve_measures
-from agnostic_rand.subject.progress import ProgressCallback
+from agnostic_rand.subject.progress import ProgressLike
 from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
-from agnostic_rand.weights import ProgressiveLayerRandomization, StrategyLike, resolve_strategy
+from agnostic_rand.subject.subject import Subject
+from agnostic_rand.weights import (
+    ModelRandomizationStrategy,
+    ProgressiveLayerRandomization,
+    StrategyLike,
+    resolve_strategy,
+)
+
+LEAST_COVERAGE = 0.5
+"""A step of fewer parameters than this share says little of the model."""
 
 
-class ModelRandomizationMetric:
+@dataclass(frozen=True)
+class ModelRandomization(PassCheck):
     """How similar explanations stay when the model's weights are randomized; lower depends more.
 
     A score near 1 says that the explanation does not depend on what the randomized layers
     learned. A score near 0 is necessary, not sufficient: independent noise scores 0 too.
+
+    Args:
+        strategy: Which layers are randomized and how: a strategy, its name, or a function
+            from the layers to the steps.
+        draws: How often each step is drawn.
+        measures: Names, `Measure` objects or functions `f(a, b) -> (n,)`.
+
+    Raises:
+        ArgumentError: A setting has a value that cannot be used.
+
+    Source: Adebayo et al. 2018, section 3.1.
+
+    Example:
+        >>> import agnostic_rand as ar, numpy as np, torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        >>> x = np.random.default_rng(0).standard_normal((10, 4)).astype("float32")
+        >>> scores = ar.ModelRandomization(draws=3).run(ar.Subject(net, x, seed=0), ["gradient", "input_map"])
+        >>> scores["input_map"].mean().tolist()
+        [1.0, 1.0]
+    """
+
+    name: ClassVar[str] = "model_randomization"
+    question: ClassVar[str] = "How much of an explanation survives when the model's weights are random?"
+    meaning: ClassVar[str] = "a high score says that the map does not depend on what the random layers learned"
+    cannot_say: ClassVar[str] = "whether a map is right: independent noise scores 0 too"
+
+    strategy: StrategyLike = "top_down"
+    draws: int = 1
+    measures: MeasureLikes = ("spearman", "spearman_abs")
+
+    def __post_init__(self) -> None:
+        resolve_strategy(self.strategy)
+        whole_number("draws", self.draws, least=1, example=3)
+        resolve_measures(self.measures)
+
+    def needs(self, subject: Subject, explainers: Sequence[Explainer]) -> Needs:
+        """One walk; see `PassCheck.needs`."""
+        measures, _ = fitting_measures(self.measures, subject.samples.inputs)
+        return Needs((Walk(resolve_strategy(self.strategy), self.draws, tuple(explainers), measures),))
+
+    def read(self, subject: Subject, explainers: Sequence[Explainer], found: Found) -> tuple[Scores, ...]:
+        """The scores over draws, steps and samples; see `PassCheck.read`."""
+        (walk,) = self.needs(subject, explainers).walks
+        _, left_out = fitting_measures(self.measures, subject.samples.inputs)
+        return scores_of(self.name, self.meaning, subject, walk, found.walks[0], left_out)
+
+
+class ModelRandomizationMetric:
+    """`ModelRandomization` in the form that users of Xplique know: one model, one strategy, one number.
 
     Args:
         model: A model of any framework with an installed backend. It stays as it is.
@@ -51,7 +113,7 @@ class ModelRandomizationMetric:
         forward: As in `agnostic_rand.adapt`.
         channel_axis: Where inputs keep their channels, which are averaged before maps are compared; `None` for
             the framework's convention on images and volumes, and for no axis on sequences and tables.
-        progress: Called with a `Progress` after each explained batch.
+        progress: As in `Subject`.
         wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
             of tokens, summed over its features; for the methods of this library.
         explained_input: Which input is explained where the model takes several, by position in a
@@ -60,16 +122,15 @@ class ModelRandomizationMetric:
     Raises:
         AgnosticRandError: The model, the data or an argument cannot be used; the message says why.
 
-    Source: Adebayo et al. 2018, section 3.1; the call's form, and the order and defaults of its first seven
-    arguments, are Xplique's.
+    Source: the call's form, and the order and defaults of its first seven arguments, are Xplique's.
 
     Example:
         >>> import agnostic_rand as ar, numpy as np, torch
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
         >>> x = np.random.default_rng(0).standard_normal((10, 4)).astype("float32")
         >>> metric = ar.ModelRandomizationMetric(net, x, randomization_strategy=ar.FullRandomization(), seed=42)
-        >>> metric.evaluate("input_map")
-        1.0
+        >>> round(metric.evaluate("gradient"), 3) == round(float(metric.run("gradient").mean()[0]), 3)
+        True
     """
 
     def __init__(
@@ -84,58 +145,61 @@ class ModelRandomizationMetric:
         *,
         draws: int = 1,
         measures: MeasureLikes = ("spearman", "spearman_abs"),
-        isolation: str | None = None,
-        backend: str | None = None,
         forward: Forward | None = None,
+        backend: str | None = None,
+        isolation: str | None = None,
         channel_axis: int | None = None,
-        progress: ProgressCallback | None = None,
         wrt_layer: str | None = None,
         explained_input: int | str | None = None,
+        progress: ProgressLike = None,
     ) -> None:
-        options = RunOptions(
-            batch_size,
-            activation,
-            seed,
-            isolation,
-            backend,
-            forward,
-            channel_axis,
-            progress,
-            wrt_layer,
-            explained_input,
-        )
         strategy = ProgressiveLayerRandomization() if randomization_strategy is None else randomization_strategy
-        self._strategy = resolve_strategy(strategy, "randomization_strategy")
-        chosen = resolve_measures(measures)
-        draws = whole_number("draws", draws, least=1, example=3)
-        self._subject = Subject.open(model, inputs, targets, options)
+        self._check = ModelRandomization(resolve_strategy(strategy, "randomization_strategy"), draws, measures)
+        self._subject = Subject(
+            model,
+            inputs,
+            targets,
+            seed=seed,
+            batch_size=batch_size,
+            activation=activation,
+            forward=forward,
+            backend=backend,
+            isolation=isolation,
+            channel_axis=channel_axis,
+            wrt_layer=wrt_layer,
+            explained_input=explained_input,
+            progress=progress,
+        )
         self._strategy.plan(self._subject.adapter.layers())
-        self._draws, self._measures = draws, chosen
+
+    @property
+    def _strategy(self) -> ModelRandomizationStrategy:
+        return resolve_strategy(self._check.strategy)
 
     def evaluate(self, explainer: ExplainerLike) -> float:
         """The mean of signed Spearman over draws, steps and samples, channels averaged; in [-1, 1].
 
         It is the mean of the first of `measures` where Spearman is not among them. Undefined
-        scores are left out, with a warning that counts them; NaN where none is defined.
+        scores are left out; NaN where none is defined. It warns of these, of all findings of `run`, and where
+        a step covers less than half of the parameters.
 
         Args:
             explainer: A name, an explainer, a function `f(model, inputs, targets) -> maps`, or an
                 object with `.explain(inputs, targets)` and `.model`.
         """
-        result = self.run(explainer)
-        measure = "spearman" if "spearman" in result.scores else next(iter(result.scores))
-        scores = result.scores[measure]
-        missing = int(np.isnan(scores).sum())
-        if missing:
+        scores = self.run(explainer)
+        measure = "spearman" if "spearman" in scores.scores else None
+        least = min(step.coverage for step in scores.steps)
+        if least < LEAST_COVERAGE:
             warnings.warn(
-                f"{missing} of {scores.size} {measure} scores of {result.explainer!r} are undefined (constant "
-                "maps) and left out of the mean: look at .run(explainer).undefined.",
-                UndefinedScoreWarning,
+                f"A step randomizes {least:.0%} of the parameters in use, less than half: the score says little of "
+                "the rest. Pass for example randomization_strategy='full_randomization'.",
+                FindingWarning,
                 stacklevel=2,
             )
-        return float(np.nanmean(scores)) if missing < scores.size else float("nan")
+        return evaluated(scores, measure)
 
-    def run(self, explainer: ExplainerLike) -> RandomizationResult:
+    def run(self, explainer: ExplainerLike) -> Scores:
         """The scores of every draw, step and sample, with all that they depended on.
 
         Args:
@@ -144,10 +208,4 @@ class ModelRandomizationMetric:
         Raises:
             AgnosticRandError: The explainer, its maps or the random model cannot be used.
         """
-        return randomize_and_explain(
-            self._subject,
-            [self._subject.options.explainer(explainer)],
-            self._strategy,
-            draws=self._draws,
-            measures=self._measures,
-        )[0]
+        return self._check.run(self._subject, explainer)

@@ -1,91 +1,94 @@
-"""Two variants of the model parameter randomization test (MPRT) of Hedström et al. 2024."""
+"""Model parameter randomization test (MPRT): two variants of Hedström et al. 2024."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
 from agnostic_rand.adapters import Array, HostArray
 from agnostic_rand.arguments import real_number, several, whole_number
-from agnostic_rand.checks._cascade import randomize_and_explain
-from agnostic_rand.explainers import ExplainerLike, SmoothGrad
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import MapForm, Measure, resolve_measures
+from agnostic_rand.checks._walks import scores_of
+from agnostic_rand.checks.check import PassCheck
+from agnostic_rand.checks.measures import fitting_measures
+from agnostic_rand.explainers import Explainer, SmoothGrad
+from agnostic_rand.explainers.named import NamedExplainer, unnamed
+from agnostic_rand.passes.needs import Found, Needs, Walk
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.similarity import MapForm, Measure, MeasureLikes, resolve_measures
 from agnostic_rand.similarity.rows import on_host
-from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import (
-    CascadingRandomization,
     FullRandomization,
     Perturbation,
     StrategyLike,
     resolve_strategy,
 )
 
-_DEFAULT_OPTIONS = RunOptions()
-_BOTTOM_UP = CascadingRandomization(order="bottom_up")
-
 
 @dataclass(frozen=True)
-class SmoothMPRT:
+class SmoothMPRT(PassCheck):
     """The cascade of maps that are averaged over noisy inputs, which takes out the gradient's shattering.
 
     Score: `rho(mean_i map(x + noise_i; trained), mean_i map(x + noise_i; random))`. It cannot tell
     a method from its smoothed version.
 
     Args:
-        model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
+        strategy: As in `ModelRandomization`; by default bottom up, as in the paper.
         samples: The number of noisy inputs.
         noise: The noise's standard deviation, as a share of each input's range.
-        strategy: A strategy, or the order of a cascade; by default bottom up, as in the paper.
         draws: How often each step is drawn.
         measures: How maps are compared.
-        options: How the model is run.
 
     Raises:
-        ArgumentError: An argument is out of range, or `strategy` is none.
+        ArgumentError: A setting has a value that cannot be used.
 
     Source: Hedström et al. 2024 (Sanity Checks Revisited), section 4.1.
     """
 
-    model: Any
-    inputs: ArrayLike
-    targets: ArrayLike = None
+    name: ClassVar[str] = "smooth_mprt"
+    question: ClassVar[str] = "How much of a smoothed explanation survives random weights?"
+    meaning: ClassVar[str] = "a high score says that the smoothed map does not depend on what was learned"
+    cannot_say: ClassVar[str] = "how a method differs from its smoothed version"
+
+    strategy: StrategyLike = "bottom_up"
     samples: int = 50
     noise: float = 0.1
-    strategy: StrategyLike = _BOTTOM_UP
     draws: int = 1
-    measures: tuple[str, ...] = ("spearman", "spearman_abs")
-    options: RunOptions = _DEFAULT_OPTIONS
+    measures: MeasureLikes = ("spearman", "spearman_abs")
 
     def __post_init__(self) -> None:
+        resolve_strategy(self.strategy)
         whole_number("samples", self.samples, least=1, example=50)
         real_number("noise", self.noise, least=0, example=0.1)
-        resolve_strategy(self.strategy)
         whole_number("draws", self.draws, least=1, example=3)
+        resolve_measures(self.measures)
 
-    def run(self, explainer: ExplainerLike) -> RandomizationResult:
-        """The scores of the smoothed explainer over the cascade.
+    def needs(self, subject: Subject, explainers: Sequence[Explainer]) -> Needs:
+        """One walk of the smoothed explainers; see `PassCheck.needs`."""
+        measures, _ = fitting_measures(self.measures, subject.samples.inputs)
+        smoothed = tuple(map(self._smoothed, explainers))
+        return Needs((Walk(resolve_strategy(self.strategy), self.draws, smoothed, measures),))
 
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`.
+    def read(self, subject: Subject, explainers: Sequence[Explainer], found: Found) -> tuple[Scores, ...]:
+        """The scores over draws, steps and samples; see `PassCheck.read`."""
+        (walk,) = self.needs(subject, explainers).walks
+        _, left_out = fitting_measures(self.measures, subject.samples.inputs)
+        return scores_of(self.name, self.meaning, subject, walk, found.walks[0], left_out)
 
-        Raises:
-            AgnosticRandError: The model, the data or the explainer cannot be used.
-        """
-        smoothed = SmoothGrad(self.options.explainer(explainer), self.samples, self.noise)
-        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        measures = resolve_measures(self.measures)
-        strategy = resolve_strategy(self.strategy)
-        return randomize_and_explain(subject, [smoothed], strategy, draws=self.draws, measures=measures)[0]
+    def _smoothed(self, explainer: Explainer) -> Explainer:
+        smoothed = SmoothGrad(unnamed(explainer), self.samples, self.noise)
+        # What the user named keeps that name.
+        return NamedExplainer(smoothed, explainer.name) if isinstance(explainer, NamedExplainer) else smoothed
 
 
 @dataclass(frozen=True)
-class EfficientMPRT:
+class EfficientMPRT(PassCheck):
     """How much more complex the maps become under full randomization: `(C(random) - C(trained)) / C(trained)`.
 
     `C` is the entropy of the map's histogram between its own minimum and maximum, in nats. A score
@@ -95,13 +98,11 @@ class EfficientMPRT:
     of bins are given beside the first.
 
     Args:
-        model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
         bins: Numbers of histogram bins; the first is the paper's.
-        draws: How often the model is drawn.
-        options: How the model is run.
         perturbation: What happens to weights, as in `FullRandomization`. The result depends on it: where
             the background of images is zero, biases of zero (the default) leave a map's background
             exactly zero, and `"native_init"` with its random biases does not.
+        draws: How often the model is drawn.
 
     Raises:
         ArgumentError: There is no number of bins, one is below 2, or `draws` is below 1.
@@ -109,13 +110,14 @@ class EfficientMPRT:
     Source: Hedström et al. 2024 (Sanity Checks Revisited), section 4.2.
     """
 
-    model: Any
-    inputs: ArrayLike
-    targets: ArrayLike = None
+    name: ClassVar[str] = "efficient_mprt"
+    question: ClassVar[str] = "Do the maps of a random model have more complex histograms?"
+    meaning: ClassVar[str] = "a score above 0 says that the map of a random model is more complex"
+    cannot_say: ClassVar[str] = "whether a map explains anything: the random control scores 0"
+
     bins: tuple[int, ...] = (100, 50, 200)
-    draws: int = 1
-    options: RunOptions = _DEFAULT_OPTIONS
     perturbation: str | Perturbation = "reinitialize"
+    draws: int = 1
 
     def __post_init__(self) -> None:
         FullRandomization(perturbation=self.perturbation)
@@ -123,25 +125,25 @@ class EfficientMPRT:
             whole_number("bins", count, least=2, example=100)
         whole_number("draws", self.draws, least=1, example=3)
 
-    def run(self, explainer: ExplainerLike) -> RandomizationResult:
-        """The rise of complexity, one measure for each number of bins (`complexity_rise_100`, …).
-
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`.
-
-        Raises:
-            AgnosticRandError: The model, the data or the explainer cannot be used.
-        """
+    def needs(self, subject: Subject, explainers: Sequence[Explainer]) -> Needs:
+        """One walk, with a measure for each number of bins (`complexity_rise_100`, …); see `PassCheck.needs`."""
         measures = tuple(complexity_rise(count) for count in self.bins)
-        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
         strategy = FullRandomization(perturbation=self.perturbation)
-        result = randomize_and_explain(
-            subject, [self.options.explainer(explainer)], strategy, draws=self.draws, measures=measures
-        )[0]
-        if all((scores == 0).all() for scores in result.scores.values()):
-            unchanged = "No map's histogram changed at all: the explainer is not bound to the model, or ignores it."
-            result = replace(result, findings=(*result.findings, unchanged))
-        return result
+        return Needs((Walk(strategy, self.draws, tuple(explainers), measures),))
+
+    def read(self, subject: Subject, explainers: Sequence[Explainer], found: Found) -> tuple[Scores, ...]:
+        """The rise of complexity over draws, one step and samples; see `PassCheck.read`."""
+        record = found.walks[0]
+        (walk,) = self.needs(subject, explainers).walks
+        return tuple(map(_told_unchanged, scores_of(self.name, self.meaning, subject, walk, record)))
+
+
+def _told_unchanged(scores: Scores) -> Scores:
+    if not all((array == 0).all() for array in scores.scores.values()):
+        return scores
+    unchanged = "No map's histogram changed at all: the explainer is not bound to the model, or ignores it."
+    notes = scores.notes[scores.explainer]
+    return replace(scores, notes={scores.explainer: Notes((*notes.findings, unchanged), notes.self_similarity)})
 
 
 def complexity_rise(bins: int) -> Measure:
@@ -152,6 +154,7 @@ def complexity_rise(bins: int) -> Measure:
         prepare=partial(histogram_entropy, bins=bins),
         compare=partial(_rise, bins=bins),
         distance=True,
+        range=(-1.0, math.inf),
     )
 
 

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-from scipy import special
 
 from agnostic_rand.adapters import HostArray, Parameter
 from agnostic_rand.arguments import real_number, several, whole_number
-from agnostic_rand.checks._cascade import randomize_and_explain
+from agnostic_rand.checks._walks import scores_of
+from agnostic_rand.checks.check import PassCheck
+from agnostic_rand.checks.measures import fitting_measures
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results.check_result import CheckResult
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import resolve_measures
-from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
-from agnostic_rand.weights import (
-    CascadingRandomization,
-    GaussianNoise,
-    MultiplicativeNoise,
-    Perturbation,
-)
+from agnostic_rand.explainers import Explainer
+from agnostic_rand.passes.needs import Found, Needs, Walk
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.similarity import MeasureLikes, resolve_measures
+from agnostic_rand.statistics import defined_mean
+from agnostic_rand.subject.subject import Subject
+from agnostic_rand.weights import CascadingRandomization, GaussianNoise, MultiplicativeNoise, Perturbation
 from agnostic_rand.weights.grouping import Grouping
 
 Noise: TypeAlias = Literal["gaussian", "gaussian_relative", "multiplicative", "poisson"]
 
-_DEFAULT_OPTIONS = RunOptions()
 _PERTURBATIONS: dict[str, Callable[[float], Perturbation]] = {
     "gaussian": GaussianNoise,
     "gaussian_relative": lambda level: GaussianNoise(level, relative=True),
@@ -69,6 +64,9 @@ def poisson_quantile(uniform: HostArray, expectation: HostArray) -> HostArray:
         >>> poisson_quantile(np.array([0.1, 0.5, 0.9]), np.array([3.0, 3.0, 3.0]))
         array([1., 3., 5.])
     """
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import special
+
     normal = special.ndtri(uniform)
     large = np.round(expectation + np.sqrt(expectation) * normal + (normal * normal - 1) / 6)
     few = expectation < _LARGE
@@ -78,14 +76,17 @@ def poisson_quantile(uniform: HostArray, expectation: HostArray) -> HostArray:
 
 
 @dataclass(frozen=True)
-class ParameterNoise:
+class ParameterNoise(PassCheck):
     """The similarity of maps while noise is added to the weights, from the output down, at several levels.
 
     Score: `rho(map(x; w), map(x; w + noise))`. A score that does not fall as noise grows says that
     the map does not follow the weights; a fast fall says that it is unstable, or that the model is.
 
+    A draw's noise is the same at every level but for its size, so that a fall is the level's. Poisson
+    counts are whole numbers, and their noise is the same as far as these can be: it comes from one
+    uniform number for each weight by the inverse distribution function.
+
     Args:
-        model: As in `ModelRandomizationMetric`, like `inputs` and `targets`.
         noise: `"gaussian_relative"` counts levels in standard deviations of each parameter, which
             makes layers comparable; `"gaussian"` is absolute (the course report's test);
             `"multiplicative"` is NoiseGrad's; `"poisson"` replaces magnitudes by scaled counts.
@@ -93,11 +94,6 @@ class ParameterNoise:
         groups: Which layers are disturbed together, as in strategies.
         draws: How often each level is drawn.
         measures: How maps are compared.
-        options: How the model is run.
-
-    A draw's noise is the same at every level but for its size, so that a fall is the level's. Poisson
-    counts are whole numbers, and their noise is the same as far as these can be: it comes from one
-    uniform number for each weight by the inverse distribution function.
 
     Raises:
         ArgumentError: The noise is not known, there is no level, or one is not above 0.
@@ -105,15 +101,16 @@ class ParameterNoise:
     Source: additive noise in a cascade after a course report on the paper; Bykov et al. 2022 (NoiseGrad).
     """
 
-    model: Any
-    inputs: ArrayLike
-    targets: ArrayLike = None
+    name: ClassVar[str] = "parameter_noise"
+    question: ClassVar[str] = "How fast do explanations change as the weights are disturbed more?"
+    meaning: ClassVar[str] = "a score that stays high as noise grows says that the map does not follow the weights"
+    cannot_say: ClassVar[str] = "whether the map or the model is unstable"
+
     noise: Noise = "gaussian_relative"
     levels: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 1.0)
     groups: Grouping = None
     draws: int = 1
-    measures: tuple[str, ...] = ("spearman", "spearman_abs")
-    options: RunOptions = _DEFAULT_OPTIONS
+    measures: MeasureLikes = ("spearman", "spearman_abs")
 
     def __post_init__(self) -> None:
         if self.noise not in _PERTURBATIONS:
@@ -125,54 +122,41 @@ class ParameterNoise:
             )
         for level in several("levels", self.levels, example="(0.1, 0.3, 1.0)"):
             real_number("levels", level, least=0, example=0.1, above=True)
+        CascadingRandomization(groups=self.groups)
         whole_number("draws", self.draws, least=1, example=3)
+        resolve_measures(self.measures)
 
-    def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The scores by level, draw, step of the cascade, and sample.
+    def needs(self, subject: Subject, explainers: Sequence[Explainer]) -> Needs:
+        """A cascade at each level; see `PassCheck.needs`."""
+        measures, _ = fitting_measures(self.measures, subject.samples.inputs)
+        made = _PERTURBATIONS[self.noise]
+        cascades = (CascadingRandomization(perturbation=made(level), groups=self.groups) for level in self.levels)
+        return Needs(tuple(Walk(one, self.draws, tuple(explainers), measures) for one in cascades))
 
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`.
+    def read(self, subject: Subject, explainers: Sequence[Explainer], found: Found) -> tuple[Scores, ...]:
+        """The scores by level, draw, step of the cascade, and sample; see `PassCheck.read`."""
+        _, left_out = fitting_measures(self.measures, subject.samples.inputs)
+        by_level = [
+            scores_of(self.name, self.meaning, subject, walk, record, left_out)
+            for walk, record in zip(self.needs(subject, explainers).walks, found.walks, strict=True)
+        ]
+        return tuple(map(self._read, zip(*by_level, strict=True)))
 
-        Raises:
-            AgnosticRandError: The model, the data or the explainer cannot be used.
-        """
-        subject = Subject.open(self.model, self.inputs, self.targets, self.options)
-        resolved = self.options.explainer(explainer)
-        results: list[RandomizationResult] = []
-        for level in self.levels:
-            strategy = CascadingRandomization(perturbation=_PERTURBATIONS[self.noise](level), groups=self.groups)
-            results += randomize_and_explain(
-                subject, [resolved], strategy, draws=self.draws, measures=resolve_measures(self.measures)
-            )
+    def _read(self, results: Sequence[Scores]) -> Scores:
         first = results[0]
-        scores = {name: np.stack([result.scores[name] for result in results]) for name in first.scores}
-        draws, _, samples = next(iter(first.scores.values())).shape
-        return CheckResult(
-            check="parameter_noise",
-            explainer=first.explainer,
-            dimensions={
-                "level": self.levels,
-                "draw": tuple(range(draws)),
-                "step": tuple(step.name for step in first.steps),
-                "sample": tuple(range(samples)),
-            },
-            scores=scores,
-            meaning="a score that stays high as noise grows says that the map does not follow the weights",
-            seed=first.seed,
+        findings = tuple(dict.fromkeys(one for result in results for one in result.findings))
+        moved = [result.outputs for result in results if result.outputs is not None]
+        return replace(
+            first,
+            dimensions={"level": tuple(self.levels), **first.dimensions},
+            scores={name: np.stack([result.scores[name] for result in results]) for name in first.scores},
+            notes={first.explainer: Notes(findings, first.self_similarity)},
             settings={
                 **first.settings,
                 "noise": self.noise,
                 "strategy": f"top down, {self.noise} noise",
-                "output_correlation": [_mean(r.outputs.correlation).tolist() for r in results],
-                "output_agreement": [_mean(r.outputs.agreement).tolist() for r in results],
+                "output_correlation": [defined_mean(one.correlation, 0).tolist() for one in moved],
+                "output_agreement": [defined_mean(one.agreement, 0).tolist() for one in moved],
             },
-            versions=first.versions,
-            findings=tuple(dict.fromkeys(finding for result in results for finding in result.findings)),
+            outputs=None,
         )
-
-
-def _mean(values: HostArray) -> HostArray:
-    """Over draws, `(steps,)`; NaN where none is defined."""
-    defined = np.isfinite(values)
-    totals = np.where(defined, values, 0.0).sum(axis=0)
-    return np.where(defined.any(axis=0), totals / np.maximum(defined.sum(axis=0), 1), np.nan)

@@ -6,77 +6,67 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from agnostic_rand.adapters import adapt, untouched
-from agnostic_rand.checks._fitting import described_measures, fitting_measures
 from agnostic_rand.checks._pairs import compared_models
+from agnostic_rand.checks.check import Check
+from agnostic_rand.checks.measures import described_measures, fitting_measures
 from agnostic_rand.errors import ArgumentError
-from agnostic_rand.explainers import ExplainerLike
-from agnostic_rand.results.check_result import CheckResult
-from agnostic_rand.similarity import Measure, Pairwise
-from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
-
-_DEFAULT_OPTIONS = RunOptions()
+from agnostic_rand.explainers import Explainer
+from agnostic_rand.results.scores import Notes, Scores
+from agnostic_rand.similarity import MeasureLikes, resolve_measures
+from agnostic_rand.subject.subject import Subject
 
 
 @dataclass(frozen=True)
-class Repeatability:
+class Repeatability(Check):
     """How alike the maps of independently trained models are: the ceiling of what training can decide.
 
     Args:
-        models: At least two models of one framework, trained alike.
-        inputs: As in `ModelRandomizationMetric`.
-        targets: Class indices `(n,)` or one-hot labels; `None` for the first model's predictions.
+        models: At least one other model than the subject's, of one framework, trained alike.
         measures: How maps are compared.
-        options: How the models are run.
 
     Raises:
-        ArgumentError: There are fewer than two models, or one is there twice.
+        ArgumentError: There is no other model, or one is there twice.
 
     Source: Arun et al. 2021.
     """
 
+    name: ClassVar[str] = "repeatability"
+    question: ClassVar[str] = "How alike are the explanations of models that were trained alike?"
+    meaning: ClassVar[str] = "a high score says that training alike gives maps alike"
+    cannot_say: ClassVar[str] = "whether a map depends on what was learned"
+
     models: Sequence[Any]
-    inputs: ArrayLike
-    targets: ArrayLike = None
-    measures: tuple[str | Measure | Pairwise, ...] = ("spearman", "ssim")
-    options: RunOptions = _DEFAULT_OPTIONS
+    measures: MeasureLikes = ("spearman", "ssim")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.models, Sequence) or len(self.models) < 2:
+        if not isinstance(self.models, Sequence) or not self.models:
             raise ArgumentError(
                 "models",
-                expected="a list of at least two models",
+                expected="a list of at least one other model than the subject's",
                 received=f"{len(self.models)}" if isinstance(self.models, Sequence) else repr(type(self.models)),
                 fix="Train the same architecture again from another seed.",
             )
-        if len({id(model) for model in self.models}) < len(self.models):
-            raise ArgumentError(
-                "models",
-                expected="different models",
-                received="one model twice, which is as alike as can be",
-                fix="Train the same architecture again from another seed.",
-            )
+        _refuse_twice(self.models)
+        resolve_measures(self.measures)
 
-    def run(self, explainer: ExplainerLike) -> CheckResult:
-        """The scores by pair of models and sample.
-
-        Args:
-            explainer: As in `ModelRandomizationMetric.evaluate`; not one that is bound to a model.
+    def results(self, subject: Subject, explainers: Sequence[Explainer]) -> tuple[Scores, ...]:
+        """The scores by pair of models, of which 0 is the subject's, and sample.
 
         Raises:
+            ArgumentError: The models are of several frameworks, or the subject's is among them.
             AgnosticRandError: A model, the data or the explainer cannot be used.
         """
-        resolved = self.options.explainer(explainer)
-        subject = Subject.open(self.models[0], self.inputs, self.targets, self.options)
+        models = [subject.adapter.native, *self.models]
+        _refuse_twice(models)
         example = subject.samples[: subject.probed.count].all_inputs
         adapters = [
-            adapt(model, backend=self.options.backend, example_inputs=example, forward=self.options.forward)
-            for model in self.models
+            adapt(model, backend=subject.backend, example_inputs=example, forward=subject.forward)
+            for model in models
         ]
         frameworks = sorted({adapter.framework for adapter in adapters})
         if len(frameworks) > 1:
@@ -91,19 +81,34 @@ class Repeatability:
         with subject.working([], foreign=True), ExitStack() as others:
             for adapter in adapters:
                 others.enter_context(untouched(adapter))
-            parts = [compared_models(subject, adapters[i], adapters[j], resolved, measures) for i, j in pairs]
-        return CheckResult(
-            check="repeatability",
-            explainer=resolved.name,
-            dimensions={"pair": tuple(pairs), "sample": tuple(range(len(subject.samples)))},
-            scores={measure.name: np.stack([part[measure.name] for part in parts]) for measure in measures},
-            meaning="a high score says that training alike gives maps alike",
-            seed=subject.streams.seed,
-            settings={
-                "models": len(adapters),
-                "measures": described_measures(measures),
-                **subject.described([]),
-            },
-            versions=subject.versions(),
-            findings=left_out,
+            found = [
+                [compared_models(subject, adapters[i], adapters[j], one, measures) for i, j in pairs]
+                for one in explainers
+            ]
+        return tuple(
+            Scores(
+                check=self.name,
+                dimensions={"pair": tuple(pairs), "sample": tuple(range(len(subject.samples)))},
+                scores={measure.name: np.stack([part[measure.name] for part in parts]) for measure in measures},
+                notes={one.name: Notes(left_out)},
+                meaning=self.meaning,
+                seed=subject.seed,
+                settings={
+                    "models": len(adapters),
+                    **described_measures(measures),
+                    **subject.described([]),
+                },
+                versions=subject.versions(),
+            )
+            for one, parts in zip(explainers, found, strict=True)
+        )
+
+
+def _refuse_twice(models: Sequence[Any]) -> None:
+    if len({id(model) for model in models}) < len(models):
+        raise ArgumentError(
+            "models",
+            expected="different models",
+            received="one model twice, which is as alike as can be",
+            fix="Train the same architecture again from another seed.",
         )

@@ -1,4 +1,4 @@
-"""`python -m agnostic_rand.cli`, and the script `agnostic-rand`."""
+"""Main function of the script `agnostic-rand` and of `python -m agnostic_rand.cli`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: `agnostic-rand demo`, `check` and `backends`."""
+"""The command line: `agnostic-rand demo`, `cascade` and `backends`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def demo(
 
 
 @app.command()
-def check(
+def cascade(
     model: Annotated[
         str,
         typer.Argument(metavar="PKG.MODULE:NAME", help="A function that returns the model, or the model itself."),
@@ -151,19 +151,20 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Check how explanations of your model change when its weights are randomized.
+    """Randomize your model step by step, and score how much of its explanations survives.
 
     Modules are found in the current directory too.
     """
     from agnostic_rand.cli import console
 
     with console.clean_exit():
+        from agnostic_rand.checks.model_randomization import ModelRandomization
         from agnostic_rand.cli.loading import load_data, load_explainers, load_model
         from agnostic_rand.cli.progress import progress_bar
         from agnostic_rand.report.folder import prepare_output, write_output
-        from agnostic_rand.report.maps import randomize_and_record
+        from agnostic_rand.report.maps import recorded
         from agnostic_rand.similarity import resolve_measures
-        from agnostic_rand.subject.subject import RunOptions, Subject
+        from agnostic_rand.subject.subject import Subject
 
         methods = load_explainers(explainers)
         chosen = resolve_measures([name.strip() for name in measures.split(",")])
@@ -175,9 +176,17 @@ def check(
         screen = console.out_console()
         console.say(screen, samples.description)
         with progress_bar(console.err_console()) as bar:
-            options = RunOptions(batch_size, seed=seed, isolation=isolation, backend=backend, progress=bar)
-            subject = Subject.open(network, samples.inputs, samples.targets, options)
-            results, strip = randomize_and_record(subject, methods, plan, draws=draws, measures=chosen)
+            subject = Subject(
+                network,
+                samples.inputs,
+                samples.targets,
+                seed=seed,
+                batch_size=batch_size,
+                backend=backend,
+                isolation=isolation,
+                progress=bar,
+            )
+            results, strip = recorded(ModelRandomization(plan, draws, chosen), subject, methods)
         console.report(screen, results, chosen[0].name)
         if out is not None:
             console.say_written(screen, out, write_output(out, results, chosen[0].name, strip))

@@ -1,4 +1,4 @@
-"""What the command line says: results, errors and how it ends."""
+"""Console of the command line: results, errors and how it ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from rich.text import Text
 from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.explainers import CONTROLS
 from agnostic_rand.report.tables import comparison_table
-from agnostic_rand.report.text import CAUTION, counted, remarks
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.foreign import printable_lines
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.results.text import CAUTION, counted, remarks
 from agnostic_rand.similarity import MEASURES
 
 FAILED, INTERRUPTED = 2, 130
@@ -38,6 +39,8 @@ def say(console: Console, message: str | Text, *, whole: bool = False) -> None:
     What other programs may look for (errors, paths) is whole.
     """
     text = Text(message) if isinstance(message, str) else message
+    # As long as before, so styles stay where they are.
+    text.plain = printable_lines(text.plain)
     console.print(text, soft_wrap=whole and not console.is_terminal)
 
 
@@ -57,7 +60,7 @@ def clean_exit() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def report(console: Console, results: Sequence[RandomizationResult], measure: str) -> None:
+def report(console: Console, results: Sequence[Scores], measure: str) -> None:
     """Print the scores, and what to know to read them; a single result is printed in full."""
     console.print()
     if len(results) == 1:

@@ -1,4 +1,4 @@
-"""The whole job on real data, in well under a minute: train, randomize, explain, score, draw."""
+"""Demonstration on real data, in well under a minute: train, randomize, explain, score, draw."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
+from agnostic_rand.checks.model_randomization import ModelRandomization
 from agnostic_rand.errors import missing_extra
 from agnostic_rand.explainers import resolve_explainer
-from agnostic_rand.report.maps import MapStrip, randomize_and_record
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import resolve_measures
+from agnostic_rand.report.maps import MapStrip, recorded
+from agnostic_rand.results.scores import Scores
 from agnostic_rand.subject.progress import ProgressCallback
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.subject import Subject
 from agnostic_rand.weights import CascadingRandomization, Purpose, Streams
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Demonstration:
         label: The class of that image.
     """
 
-    results: tuple[RandomizationResult, ...]
+    results: tuple[Scores, ...]
     strip: MapStrip | None
     label: int
 
@@ -157,14 +157,9 @@ def demonstrate(
         progress: Called after each explained batch.
     """
     images, labels = digits.test_images[:SAMPLES], digits.test_labels[:SAMPLES]
-    subject = Subject.open(net.model, images, labels, RunOptions(seed=seed, progress=progress))
-    results, strip = randomize_and_record(
-        subject,
-        [resolve_explainer(name) for name in EXPLAINERS],
-        CascadingRandomization(),
-        draws=draws,
-        measures=resolve_measures(("spearman", "spearman_abs")),
-    )
+    subject = Subject(net.model, images, labels, seed=seed, progress=progress)
+    check = ModelRandomization(CascadingRandomization(), draws)
+    results, strip = recorded(check, subject, [resolve_explainer(name) for name in EXPLAINERS])
     return Demonstration(results, strip, int(labels[0]))
 
 

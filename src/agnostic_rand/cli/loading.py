@@ -1,4 +1,4 @@
-"""From words on a command line to objects: models, explainers and data."""
+"""Loading of what words on a command line name: models, explainers and data."""
 
 from __future__ import annotations
 

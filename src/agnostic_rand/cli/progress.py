@@ -1,4 +1,4 @@
-"""A progress bar on the terminal, and nothing where there is no terminal."""
+"""Progress bar on the terminal, and nothing where there is no terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agnostic_rand.results.foreign import printable
 from agnostic_rand.subject import progress as run
 
 
@@ -24,6 +25,8 @@ def progress_bar(console: Console) -> Iterator[run.ProgressCallback]:
         task = bar.add_task("", total=None)
 
         def advance(progress: run.Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total, description=progress.description)
+            bar.update(
+                task, completed=progress.done, total=progress.total, description=printable(progress.description)
+            )
 
         yield advance

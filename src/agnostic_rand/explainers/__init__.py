@@ -17,16 +17,10 @@ from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
 from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
 from agnostic_rand.explainers.masking import RISE, Occlusion
 from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
+from agnostic_rand.explainers.registry import CONTROLS, EXPLAINERS, METHODS
 from agnostic_rand.explainers.relevance import LRP
 from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
-from agnostic_rand.explainers.resolve import (
-    CONTROLS,
-    EXPLAINERS,
-    METHODS,
-    ExplainerLike,
-    asks_adapter_only,
-    resolve_explainer,
-)
+from agnostic_rand.explainers.resolve import ExplainerLike, asks_adapter_only, is_own, resolve_explainer
 from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
 
 __all__ = [
@@ -65,6 +59,7 @@ __all__ = [
     "VarGrad",
     "asks_adapter_only",
     "bound_model",
+    "is_own",
     "resolve_explainer",
     "settled",
 ]

@@ -1,4 +1,4 @@
-"""Explanations with respect to a layer's output: what tokens, which have no gradient, need."""
+"""Layer attribution: explanations with respect to a layer's output, as tokens need, which have no gradient."""
 
 from __future__ import annotations
 

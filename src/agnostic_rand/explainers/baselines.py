@@ -1,4 +1,4 @@
-"""Where attributions by difference start: the baseline of each input."""
+"""Baselines of attributions by difference: where they start, for each input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
-from scipy import ndimage
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.errors import ArgumentError
@@ -52,6 +51,9 @@ def baseline_of(baseline: Baseline, adapter: ModelAdapter, inputs: Array, channe
 
 
 def _blurred(inputs: HostArray, channel_axis: int | None) -> HostArray:
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import ndimage
+
     sigma = [size / 8 for size in inputs.shape]
     sigma[0] = 0
     if channel_axis is not None:

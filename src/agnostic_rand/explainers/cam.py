@@ -18,6 +18,7 @@ from agnostic_rand.adapters import (
 from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.image_layers import axis_of_inputs, has_channels_elsewhere, image_layers, space_of
+from agnostic_rand.explainers.registry import METHODS, named
 from agnostic_rand.explainers.resize import upsampled
 
 
@@ -71,6 +72,7 @@ class _ClassActivationMap(ABC):
         """The coarse map: the output summed over its channels in some way."""
 
 
+@named(METHODS, "gradcam")
 @dataclass(frozen=True)
 class GradCAM(_ClassActivationMap):
     """The layer's channels, each weighted by its mean gradient, summed; negative values set to zero.
@@ -103,6 +105,7 @@ class GradCAM(_ClassActivationMap):
         return _positive(xp, xp.sum(weights * output, axis=axis))
 
 
+@named(METHODS, "hirescam")
 @dataclass(frozen=True)
 class HiResCAM(_ClassActivationMap):
     """The layer's output times its gradient, summed over channels.
@@ -116,6 +119,7 @@ class HiResCAM(_ClassActivationMap):
         return xp.sum(gradient * output, axis=axis)
 
 
+@named(METHODS, "layercam")
 @dataclass(frozen=True)
 class LayerCAM(_ClassActivationMap):
     """The layer's output times the positive part of its gradient, summed over channels, negatives zero.
@@ -129,6 +133,7 @@ class LayerCAM(_ClassActivationMap):
         return _positive(xp, xp.sum(_positive(xp, gradient) * output, axis=axis))
 
 
+@named(METHODS, "guided_gradcam")
 @dataclass(frozen=True)
 class GuidedGradCAM:
     """Guided backpropagation times GradCAM.

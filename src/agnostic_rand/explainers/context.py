@@ -1,4 +1,4 @@
-"""What an explainer is told besides the model, the inputs and the targets."""
+"""Context of an explanation: what an explainer is told besides the model, the inputs and the targets."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class ExplanationContext:
         first_sample: The position of the batch's first sample among all samples.
         noises: Noise that was put on the device before, by shape.
         target_columns: The number of columns of the caller's one-hot targets; `None` for class indices.
+        drew: The samples for which noise of their own was drawn, as it is drawn.
         copies: Where the batch is made of copies of another, the outermost first: the number of
             samples of the other, and the number of the first copy among all.
     """
@@ -36,6 +37,7 @@ class ExplanationContext:
     first_sample: int = 0
     noises: dict[tuple[int, ...], Array] = field(default_factory=dict)
     target_columns: int | None = None
+    drew: set[int] = field(default_factory=set)
     copies: tuple[tuple[int, int], ...] = ()
 
     def channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,6 +73,7 @@ class ExplanationContext:
 
     def own_noise(self, sample: int) -> np.random.Generator:
         """A generator that belongs to this step, this draw and one sample (and its copy) of the batch alone."""
+        self.drew.add(sample)
         numbers = []
         for size, first in reversed(self.copies):
             numbers.append(first + sample // size)

@@ -1,4 +1,4 @@
-"""Maps that do not explain: the controls that a check must be able to tell from explanations."""
+"""Controls: maps that do not explain, which a check must be able to tell from explanations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
 from agnostic_rand.arguments import whole_number
@@ -14,8 +13,11 @@ from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.explainer import Explainer
 from agnostic_rand.explainers.gradient import Gradient
+from agnostic_rand.explainers.registry import CONTROLS, named
+from agnostic_rand.explainers.resolve import resolve_explainer
 
 
+@named(CONTROLS, "random_map")
 @dataclass(frozen=True)
 class RandomMap:
     """Independent noise, a new map for each sample, step and draw: it wins every similarity.
@@ -53,6 +55,7 @@ class RandomMap:
         return context.from_channels_last(np.stack(drawn))
 
 
+@named(CONTROLS, "constant_map")
 @dataclass(frozen=True)
 class ConstantMap:
     """One value everywhere: every correlation with it is undefined.
@@ -70,6 +73,7 @@ class ConstantMap:
         return np.full(tuple(inputs.shape), self.value, dtype=np.float32)
 
 
+@named(CONTROLS, "input_map")
 @dataclass(frozen=True)
 class InputMap:
     """The input itself: as far from the model as a map can be, and always the same."""
@@ -81,6 +85,7 @@ class InputMap:
         return inputs
 
 
+@named(CONTROLS, "input_times_noise")
 @dataclass(frozen=True)
 class InputTimesNoise:
     """The input times independent noise: all that a random map shares with another is the input's zeros.
@@ -97,6 +102,7 @@ class InputTimesNoise:
         return adapter.to_numpy(inputs) * RandomMap("normal").explain(adapter, inputs, targets, context)
 
 
+@named(CONTROLS, "permuted_map")
 @dataclass(frozen=True)
 class PermutedMap:
     """Another method's map with its pixels shuffled: its distribution without its places.
@@ -108,6 +114,9 @@ class PermutedMap:
     """
 
     base: Explainer = Gradient()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", resolve_explainer(self.base))
 
     @property
     def name(self) -> str:
@@ -125,6 +134,7 @@ class PermutedMap:
         return back[..., 0] if axis is None else np.moveaxis(back, -1, axis)
 
 
+@named(CONTROLS, "competitive_gradient_times_input")
 @dataclass(frozen=True)
 class CompetitiveGradientTimesInput:
     """The gradient times the input, kept where the explained class wins the element over all others.
@@ -184,6 +194,7 @@ class CompetitiveGradientTimesInput:
         return np.where(wins, own, 0).astype(own.dtype)
 
 
+@named(CONTROLS, "edge_detector")
 @dataclass(frozen=True)
 class EdgeDetector:
     """The input's edges: the length of the Sobel gradient of the mean over channels.
@@ -215,6 +226,9 @@ class EdgeDetector:
 
 
 def _sobel(images: HostArray, along: int, across: int) -> HostArray:
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import ndimage
+
     difference = ndimage.correlate1d(images, [-1, 0, 1], axis=along, mode="nearest")
     smoothed: HostArray = ndimage.correlate1d(difference, [1, 2, 1], axis=across, mode="nearest")
     return smoothed

@@ -1,4 +1,4 @@
-"""What an explainer is to the engine."""
+"""Explainer: what a saliency or attribution method is to a run."""
 
 from __future__ import annotations
 

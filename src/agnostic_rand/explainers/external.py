@@ -1,4 +1,4 @@
-"""Explainers that are not ours: a user's function, or an object of another library."""
+"""External explainers: a user's function, or an object of another library."""
 
 from __future__ import annotations
 

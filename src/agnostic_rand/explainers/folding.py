@@ -1,4 +1,4 @@
-"""Many variants of one batch at once: they are stacked until the batch size is filled."""
+"""Folding of many variants of one batch: they are stacked until the batch size is filled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What foreign code gets, and how it is watched: it may change or mark its arrays, but not ours."""
+"""Foreign code: what it gets, and how it is watched; it may change or mark its arrays, but not ours."""
 
 from __future__ import annotations
 

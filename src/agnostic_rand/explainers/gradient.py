@@ -1,4 +1,4 @@
-"""Explanations by the gradient of the output with respect to the inputs."""
+"""Gradient of the output with respect to the inputs, and explanations by it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.registry import METHODS, named
 
 
+@named(METHODS, "gradient")
 @dataclass(frozen=True)
 class Gradient:
     """The gradient of the target's output with respect to the inputs, with its sign.
@@ -30,6 +32,7 @@ class Gradient:
         return adapter.gradient(inputs, targets)
 
 
+@named(METHODS, "saliency")
 @dataclass(frozen=True)
 class Saliency:
     """The absolute value of the gradient.
@@ -44,6 +47,7 @@ class Saliency:
         return abs(adapter.gradient(inputs, targets))
 
 
+@named(METHODS, "gradient_times_input")
 @dataclass(frozen=True)
 class GradientTimesInput:
     """The gradient times the input, element by element.

@@ -1,4 +1,4 @@
-"""Layers whose output is a coarse image of the input: channels in their place, and space that shrank."""
+"""Image layers: those whose output is a coarse image of the input, with channels in their place."""
 
 from __future__ import annotations
 

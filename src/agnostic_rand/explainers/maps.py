@@ -1,4 +1,4 @@
-"""What explainers return, checked: a finite map for each input, where measures can work on it."""
+"""Maps that explainers return, checked: a finite one for each input, where measures can work on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations by hiding parts of the input and watching the output; no gradient is needed."""
+"""Masking of parts of the input while the output is watched; no gradient is needed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers.baselines import Baseline, baseline_of, check_baseline
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.folding import chosen_outputs, folded
+from agnostic_rand.explainers.registry import METHODS, named
 from agnostic_rand.explainers.resize import upsampled
 
 
+@named(METHODS, "occlusion")
 @dataclass(frozen=True)
 class Occlusion:
     """How much the output falls when a patch is hidden; a pixel's value is the mean over its patches.
@@ -97,6 +99,7 @@ class Occlusion:
         return masks
 
 
+@named(METHODS, "rise")
 @dataclass(frozen=True)
 class RISE:
     """The mean of random masks, each weighted by the output that the masked input gives.

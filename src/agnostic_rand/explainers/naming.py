@@ -1,4 +1,4 @@
-"""From the names of classes to the names of explainers."""
+"""Names of explainers, from the names of classes."""
 
 from __future__ import annotations
 

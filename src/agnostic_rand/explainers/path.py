@@ -1,4 +1,4 @@
-"""Explanations by gradients on the way from a baseline to the input."""
+"""Path methods: explanations by gradients on the way from a baseline to the input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers.baselines import Baseline, baseline_of, check_baseline
 from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.folding import folded, mean_gradient
+from agnostic_rand.explainers.registry import METHODS, named
 
 
+@named(METHODS, "integrated_gradients")
 @dataclass(frozen=True)
 class IntegratedGradients:
     """The mean gradient on the straight way from a baseline to the input, times their difference.
@@ -62,6 +64,7 @@ class IntegratedGradients:
         return mean * difference if self.multiply_by_inputs else mean
 
 
+@named(METHODS, "expected_gradients")
 @dataclass(frozen=True)
 class ExpectedGradients:
     """Gradients at random points between random baselines and the input, times their difference, averaged.

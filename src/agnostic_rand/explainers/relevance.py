@@ -1,15 +1,17 @@
-"""Layer-wise relevance propagation (LRP) for modules, by the rules of zennit."""
+"""Relevance propagation by layers (LRP) for modules, by the rules of zennit."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 from agnostic_rand.adapters import Array, ModelAdapter
 from agnostic_rand.arguments import real_number
 from agnostic_rand.errors import ArgumentError, CapabilityError
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.registry import RELEVANCE
 
 Rule: TypeAlias = Literal["epsilon", "zplus", "alpha1_beta0"]
 RULES: tuple[Rule, ...] = ("epsilon", "zplus", "alpha1_beta0")
@@ -71,3 +73,6 @@ class LRP:
         from agnostic_rand.explainers.bridges.relevance import relevance
 
         return relevance(adapter, inputs, targets, rule=self.rule, epsilon=self.epsilon, name=self.name)
+
+
+RELEVANCE.update({f"lrp_{rule}": partial(LRP, rule) for rule in RULES})

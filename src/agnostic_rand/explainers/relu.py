@@ -1,4 +1,4 @@
-"""Explanations by a modified backward pass through rectified linear units."""
+"""ReLU rules: explanations by a modified backward pass through rectified linear units."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from agnostic_rand.adapters import Array, ModelAdapter, require_relu_rule
 from agnostic_rand.explainers.context import ExplanationContext
+from agnostic_rand.explainers.registry import METHODS, named
 
 
+@named(METHODS, "guided_backprop")
 @dataclass(frozen=True)
 class GuidedBackprop:
     """The gradient, with negative values set to zero on the way back through each ReLU.
@@ -28,6 +30,7 @@ class GuidedBackprop:
         return adapter.gradient(inputs, targets, relu="guided")
 
 
+@named(METHODS, "deconvnet")
 @dataclass(frozen=True)
 class Deconvnet:
     """The gradient, with each ReLU applied to the values on the way back instead of the way forth.

@@ -1,4 +1,4 @@
-"""Maps of coarse layers at the size of the inputs."""
+"""Resizing of coarse layers' maps to the size of the inputs."""
 
 from __future__ import annotations
 

@@ -1,74 +1,23 @@
-"""From what a user passes as an explainer to an `Explainer`."""
+"""Resolution of what a user passes as an explainer to an `Explainer`."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, TypeAlias
 
 from agnostic_rand.adapters import plugin_explainers
 from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.explainers.at_layer import AtLayer
 from agnostic_rand.explainers.bridges import bridged
-from agnostic_rand.explainers.cam import GradCAM, GuidedGradCAM, HiResCAM, LayerCAM
-from agnostic_rand.explainers.controls import (
-    CompetitiveGradientTimesInput,
-    ConstantMap,
-    EdgeDetector,
-    InputMap,
-    InputTimesNoise,
-    PermutedMap,
-    RandomMap,
-)
 from agnostic_rand.explainers.explainer import Explainer
 from agnostic_rand.explainers.external import BoundExplainer, FunctionExplainer
-from agnostic_rand.explainers.gradient import Gradient, GradientTimesInput, Saliency
-from agnostic_rand.explainers.masking import RISE, Occlusion
+from agnostic_rand.explainers.named import NamedExplainer
 from agnostic_rand.explainers.naming import snake_case
-from agnostic_rand.explainers.path import ExpectedGradients, IntegratedGradients
-from agnostic_rand.explainers.relevance import LRP, RULES
-from agnostic_rand.explainers.relu import Deconvnet, GuidedBackprop
-from agnostic_rand.explainers.smoothing import SmoothGrad, SmoothGradSquared, VarGrad
+from agnostic_rand.explainers.registry import CONTROLS, EXPLAINERS, METHODS
 
 ExplainerLike: TypeAlias = str | Explainer | Any
 
-METHODS: dict[str, Any] = {
-    "gradient": Gradient,
-    "saliency": Saliency,
-    "gradient_times_input": GradientTimesInput,
-    "integrated_gradients": IntegratedGradients,
-    "expected_gradients": ExpectedGradients,
-    "smoothgrad": SmoothGrad,
-    "smoothgrad_squared": SmoothGradSquared,
-    "vargrad": VarGrad,
-    "guided_backprop": GuidedBackprop,
-    "deconvnet": Deconvnet,
-    "gradcam": GradCAM,
-    "guided_gradcam": GuidedGradCAM,
-    "hirescam": HiResCAM,
-    "layercam": LayerCAM,
-    "occlusion": Occlusion,
-    "rise": RISE,
-}
-"""The explanation methods that have a name; each value makes one with its defaults."""
-
-CONTROLS: dict[str, Any] = {
-    "random_map": RandomMap,
-    "constant_map": ConstantMap,
-    "input_map": InputMap,
-    "edge_detector": EdgeDetector,
-    "input_times_noise": InputTimesNoise,
-    "permuted_map": PermutedMap,
-    "competitive_gradient_times_input": CompetitiveGradientTimesInput,
-}
-"""Maps that explain nothing, by name, and one that is made to pass the test."""
-
-RELEVANCE: dict[str, Any] = {f"lrp_{rule}": partial(LRP, rule) for rule in RULES}
-"""Relevance propagation by its rule, for PyTorch where zennit is installed."""
-
 _OWN = "agnostic_rand"
-
-EXPLAINERS = METHODS | RELEVANCE | CONTROLS
-"""Everything that has a name."""
+_AROUND = (AtLayer, NamedExplainer)
 
 
 def resolve_explainer(explainer: ExplainerLike, wrt_layer: str | None = None) -> Explainer:
@@ -101,10 +50,18 @@ def asks_adapter_only(explainer: Explainer) -> bool:
     Such a method is deterministic and bound to the model, and leaves nothing behind: the adapter is,
     by its contract. Of foreign code, and of methods around it, that must be seen.
     """
-    if not isinstance(explainer, (AtLayer, *METHODS.values())) or type(explainer).__module__.split(".")[0] != _OWN:
+    if not isinstance(explainer, (*_AROUND, *METHODS.values())) or type(explainer).__module__.split(".")[0] != _OWN:
         return False
     inner = (value for value in vars(explainer).values() if isinstance(value, Explainer))
     return all(map(asks_adapter_only, inner))
+
+
+def is_own(explainer: Explainer) -> bool:
+    """Whether all of the method's code is this library's, a control's too: the same call gives the same maps."""
+    if not isinstance(explainer, (*_AROUND, *METHODS.values(), *CONTROLS.values())):
+        return False
+    inner = (value for value in vars(explainer).values() if isinstance(value, Explainer))
+    return type(explainer).__module__.split(".")[0] == _OWN and all(map(is_own, inner))
 
 
 def _resolved(explainer: ExplainerLike) -> Explainer:

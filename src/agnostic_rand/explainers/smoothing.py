@@ -1,4 +1,4 @@
-"""Explanations over noisy copies of the inputs: their mean, mean square or variance."""
+"""Smoothing of explanations over noisy copies of the inputs: their mean, mean square or variance."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from agnostic_rand.explainers.context import ExplanationContext
 from agnostic_rand.explainers.explainer import Explainer
 from agnostic_rand.explainers.folding import folded
 from agnostic_rand.explainers.gradient import Gradient
+from agnostic_rand.explainers.registry import METHODS, named
+from agnostic_rand.explainers.resolve import resolve_explainer
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,6 @@ class _Smoothed(ABC):
     noise: float = 0.15
 
     def __post_init__(self) -> None:
-        # Imported here: names are resolved to classes of this module too.
-        from agnostic_rand.explainers.resolve import resolve_explainer
-
         object.__setattr__(self, "base", resolve_explainer(self.base))
         whole_number("samples", self.samples, least=1, example=50)
         real_number("noise", self.noise, least=0, example=0.15)
@@ -65,6 +64,7 @@ class _Smoothed(ABC):
         return folded(explain, copies, targets, context.batch_size)
 
 
+@named(METHODS, "smoothgrad")
 @dataclass(frozen=True)
 class SmoothGrad(_Smoothed):
     """The mean of another method's maps over noisy copies of the inputs.
@@ -93,6 +93,7 @@ class SmoothGrad(_Smoothed):
         return _mean(maps, self.samples)
 
 
+@named(METHODS, "smoothgrad_squared")
 @dataclass(frozen=True)
 class SmoothGradSquared(_Smoothed):
     """The mean of another method's squared maps over noisy copies of the inputs.
@@ -108,6 +109,7 @@ class SmoothGradSquared(_Smoothed):
         return _mean((part * part for part in maps), self.samples)
 
 
+@named(METHODS, "vargrad")
 @dataclass(frozen=True)
 class VarGrad(_Smoothed):
     """The variance of another method's maps over noisy copies of the inputs.

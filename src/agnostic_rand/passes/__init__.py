@@ -1,1 +1,1 @@
-"""The only loop over data, and what it makes: maps, outputs and scores."""
+"""Passes over the data, the only loops there are: maps, outputs and scores."""

@@ -1,4 +1,4 @@
-"""The maps of batches: checked, and with their place in every error."""
+"""Explained batches: maps that are checked, with their place in every error."""
 
 from __future__ import annotations
 

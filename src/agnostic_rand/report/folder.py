@@ -1,23 +1,23 @@
-"""Results on disk: a folder of figures and scores, or one file; each file is complete or not there."""
+"""Folder of figures and scores, or one file; each file is complete or not there."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agnostic_rand.errors import ArgumentError, missing_extra
 from agnostic_rand.report.maps import MapStrip
-from agnostic_rand.report.plots import curves_figure
 from agnostic_rand.report.strips import strip_figure
-from agnostic_rand.report.text import percent
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.foreign import cell
+from agnostic_rand.results.plots import curves_figure
+from agnostic_rand.results.replacement import replacing, writing
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.results.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,7 @@ FILE_KINDS = (".npz", ".json", ".csv")
 
 _NOT_YET = (".html", ".htm", ".pdf", ".png", ".svg", ".md", ".txt", ".xlsx", ".parquet")
 _DPI = 150
+_LONGEST_NAME = 100
 
 
 def is_file(path: Path) -> bool:
@@ -74,7 +75,7 @@ def prepare_folder(path: Path) -> None:
     if is_file(path) or path.suffix.lower() in _NOT_YET:
         raise ArgumentError(
             f"--out {str(path)!r}",
-            expected=f"a folder, or for the command check a file that ends in {', '.join(FILE_KINDS)}",
+            expected=f"a folder, or for the command cascade a file that ends in {', '.join(FILE_KINDS)}",
             received=f"the ending {path.suffix!r}, which is not written here"
             + (" (HTML reports are yet to come)" if path.suffix.lower() in (".html", ".htm") else ""),
             fix=f"Pass a folder such as --out {path.with_suffix('')}: it gets figures (PNG) and scores.",
@@ -87,7 +88,7 @@ def prepare_folder(path: Path) -> None:
 
 def write_output(
     path: Path,
-    results: Sequence[RandomizationResult],
+    results: Sequence[Scores],
     measure: str,
     strip: MapStrip | None = None,
     title: str = "input",
@@ -109,18 +110,19 @@ def write_output(
     """
     kind = path.suffix.lower()
     if kind == ".npz":
-        _replace(path, results[0].save)
+        results[0].save(path)
         return [path]
     if kind == ".json":
-        content = json.dumps({"results": [result.to_dict() for result in results]})
-        _replace(path, lambda draft: draft.write_text(content, encoding="utf-8"))
+        content = json.dumps({"results": [result.to_dict() for result in results]}, allow_nan=False)
+        with replacing(path) as file:
+            file.write(content.encode())
         return [path]
     if kind == ".csv":
         _write_scores(path, results)
         return [path]
-    written = [path / f"{_file_name(result.explainer)}.npz" for result in results]
-    for file, result in zip(written, results, strict=True):
-        _replace(file, result.save)
+    written = [path / name for name in _file_names([result.explainer for result in results])]
+    for saved, result in zip(written, results, strict=True):
+        result.save(saved)
     _write_scores(path / "scores.csv", results)
     _write_figure(path / "curves.png", curves_figure(results, measure))
     written += [path / "scores.csv", path / "curves.png"]
@@ -130,25 +132,7 @@ def write_output(
     return written
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say which path could not be written, and why.
-
-    Raises:
-        ArgumentError: An `OSError` was raised within.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ArgumentError(
-            f"the output {str(path)!r}",
-            expected="a place that can be written, with room on the disk",
-            received=error.strerror or str(error),
-            fix="Free some space or pass another place with --out.",
-        ) from error
-
-
-def _strip_figure(strip: MapStrip, results: Sequence[RandomizationResult], measure: str, title: str) -> Figure:
+def _strip_figure(strip: MapStrip, results: Sequence[Scores], measure: str, title: str) -> Figure:
     scores = {
         result.explainer: [float(result.scores[measure][0, number, strip.sample]) for number in strip.numbers]
         for result in results
@@ -165,23 +149,18 @@ def _strip_figure(strip: MapStrip, results: Sequence[RandomizationResult], measu
     )
 
 
-def _write_scores(path: Path, results: Sequence[RandomizationResult]) -> None:
+def _write_scores(path: Path, results: Sequence[Scores]) -> None:
     import pandas as pd
 
     table = pd.concat([result.to_dataframe() for result in results], ignore_index=True)
-    _replace(path, lambda target: table.to_csv(target, index=False))
+    words = {name: table[name].map(cell) for name in table.columns if table[name].dtype.kind not in "fiub"}
+    with replacing(path) as file:
+        table.assign(**words).to_csv(file, index=False)
 
 
 def _write_figure(path: Path, figure: Figure) -> None:
-    _replace(path, lambda target: figure.savefig(target, format="png", dpi=_DPI))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file, then put it in its place: what is there is whole, also on a full disk."""
-    with writing(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
-        draft = Path(aside) / path.name
-        write(draft)
-        os.replace(draft, path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI)
 
 
 def _try_folder(folder: Path) -> None:
@@ -197,5 +176,14 @@ def _require(path: Path, package: str) -> None:
         raise missing_extra(f"--out {str(path)!r}", package, "report") from error
 
 
-def _file_name(explainer: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", explainer)
+def _file_names(explainers: Sequence[str]) -> list[str]:
+    """A name of a file for each, apart on file systems that ignore case too."""
+    taken: dict[str, str] = {}
+    for explainer in explainers:
+        plain = name = re.sub(r"[^A-Za-z0-9_.-]", "_", explainer)[:_LONGEST_NAME]
+        number = 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken[name.lower()] = f"{name}.npz"
+    return list(taken.values())

@@ -1,19 +1,20 @@
-"""The maps of one sample over the steps, kept aside while a run scores them."""
+"""Map strip: the maps of one sample over the steps, kept aside while a run scores them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter
-from agnostic_rand.checks._cascade import randomize_and_explain
+from agnostic_rand.checks.model_randomization import ModelRandomization
 from agnostic_rand.explainers import Explainer, ExplanationContext
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.similarity import MapForm, Measure
+from agnostic_rand.passes.run import run
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.similarity import MapForm
 from agnostic_rand.subject.subject import Subject
-from agnostic_rand.weights import ModelRandomizationStrategy, Step
+from agnostic_rand.weights import Step
 
 MOST_STEPS = 8
 """How many steps are kept; of more, these are evenly apart and end with the last."""
@@ -68,23 +69,15 @@ class MapRecorder:
             self.maps.setdefault(explainer, []).append(kept[0])
 
 
-def randomize_and_record(
-    subject: Subject,
-    explainers: Sequence[Explainer],
-    strategy: ModelRandomizationStrategy,
-    *,
-    draws: int,
-    measures: tuple[Measure, ...],
-    sample: int = 0,
-) -> tuple[tuple[RandomizationResult, ...], MapStrip | None]:
-    """The results of all explainers, and one sample's maps if the samples are images.
+def recorded(
+    check: ModelRandomization, subject: Subject, explainers: Sequence[Explainer], *, sample: int = 0
+) -> tuple[tuple[Scores, ...], MapStrip | None]:
+    """The scores of all explainers, and one sample's maps if the samples are images.
 
     Args:
-        subject: As in `randomize_and_explain`.
-        explainers: As in `randomize_and_explain`.
-        strategy: As in `randomize_and_explain`.
-        draws: As in `randomize_and_explain`.
-        measures: As in `randomize_and_explain`.
+        check: Whose steps are shown.
+        subject: The model and the data.
+        explainers: With distinct names.
         sample: Whose maps are kept.
 
     Raises:
@@ -92,16 +85,12 @@ def randomize_and_record(
     """
     shape = subject.samples.inputs.shape[1:]
     image = is_image(shape, subject.layer_axis)
-    steps = strategy.plan(subject.adapter.layers()).steps
+    needs = check.needs(subject, explainers)
+    (walk,) = needs.walks
+    steps = walk.strategy.plan(subject.adapter.layers()).steps
     recorder = MapRecorder(subject.adapter, evenly(len(steps), MOST_STEPS), sample)
-    results = randomize_and_explain(
-        subject,
-        explainers,
-        strategy,
-        draws=draws,
-        measures=measures,
-        observe=recorder.observe if image else None,
-    )
+    observed = replace(needs, walks=(replace(walk, observe=recorder.observe if image else None),))
+    results = check.read(subject, explainers, run(subject, observed))
     if not image:
         return results, None
     return results, MapStrip(

@@ -1,4 +1,4 @@
-"""Maps side by side, as in the first figure of Adebayo et al. 2018: rows explainers, columns steps."""
+"""Strips of maps, as in the first figure of Adebayo et al. 2018: rows explainers, columns steps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import CONTROLS
-from agnostic_rand.report.drawing import FAINT, INK, MUTED, new_figure
-from agnostic_rand.report.text import number, shortened
+from agnostic_rand.results.drawing import FAINT, INK, MUTED, new_figure
+from agnostic_rand.results.foreign import drawable, drawable_lines
+from agnostic_rand.results.text import number, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def strip_figure(
             if row == 0:
                 _write_title(axes, titles[column])
             if column == 0:
-                axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+                axes.set_ylabel(drawable(name), rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
                 axes.yaxis.label.set(color=MUTED if quiet else INK, style="italic" if quiet else "normal")
             elif scores is not None:
                 axes.set_xlabel(number(float(scores[name][column - 1])), fontsize=7.5, color=MUTED, labelpad=2)
@@ -138,12 +139,14 @@ def _draw_key(axes: Axes, kinds: Sequence[bool], told: str, height: float) -> No
         bar.tick_params(length=0, labelsize=8, labelcolor=MUTED, pad=2)
         bar.set_title("signed" if signed else "0 and above", fontsize=8, color=MUTED, pad=2)
     below = 1 - (_KEY_BAR * len(kinds) + 0.1) / height
-    axes.text(0, below, told, va="top", fontsize=8, color=MUTED, linespacing=1.3, transform=axes.transAxes)
+    axes.text(
+        0, below, drawable_lines(told), va="top", fontsize=8, color=MUTED, linespacing=1.3, transform=axes.transAxes
+    )
 
 
 def _write_title(axes: Axes, title: str) -> None:
     """The first line in ink, a second one quieter below it."""
-    first, _, second = title.partition("\n")
+    first, _, second = drawable_lines(title).partition("\n")
     axes.set_title(first + ("\n" if second else ""), fontsize=9, color=INK, pad=4, linespacing=1.25)
     if second:
         axes.annotate(

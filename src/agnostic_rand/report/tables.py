@@ -12,8 +12,10 @@ from rich.text import Text
 from agnostic_rand.adapters import BackendInfo
 from agnostic_rand.explainers import CONTROLS
 from agnostic_rand.report.maps import evenly
-from agnostic_rand.report.text import WIDTH, defined_mean, number, percent, shortened
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.foreign import printable, printable_lines
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.results.text import WIDTH, number, percent, shortened
+from agnostic_rand.statistics import defined_mean
 
 _LONGEST_NAME = 24
 _LONGEST_STEP = 9
@@ -25,7 +27,7 @@ _UNDEFINED = "undef."
 _STYLES = {"usable": "green", "framework missing": "yellow", "broken": "red"}
 
 
-def comparison_table(results: Sequence[RandomizationResult], measure: str) -> Table:
+def comparison_table(results: Sequence[Scores], measure: str) -> Table:
     """Explainers by steps: the mean scores, and the interval of the last; the controls stand apart.
 
     More steps than fit are thinned out evenly, to the last.
@@ -35,11 +37,11 @@ def comparison_table(results: Sequence[RandomizationResult], measure: str) -> Ta
         measure: Which score.
     """
     steps = results[0].steps
-    names = shortened([result.explainer for result in results], _LONGEST_NAME)
+    names = shortened([printable(result.explainer) for result in results], _LONGEST_NAME)
     means = [[_cell(mean) for mean in result.mean(measure)] for result in results]
     intervals = [_interval(result, measure) for result in results]
-    outputs = [_cell(value) for value in defined_mean(results[0].outputs.correlation)]
-    titles = shortened([step.name for step in steps], _LONGEST_STEP)
+    outputs = [_cell(value) for value in defined_mean(results[0].moved.correlation, 0)]
+    titles = shortened([printable(step.name) for step in steps], _LONGEST_STEP)
     shares = [percent(step.coverage) for step in steps]
 
     cell = max(map(len, [*titles, *shares, *outputs, *(text for row in means for text in row)]))
@@ -69,10 +71,10 @@ def backends_table(infos: Sequence[BackendInfo]) -> Table:
         table.add_column(title, overflow="fold", no_wrap=title in ("backend", "status"))
     for info in infos:
         table.add_row(
-            Text(info.name),
-            Text(f"{info.distribution} {info.version}"),
+            Text(printable(info.name)),
+            Text(printable(f"{info.distribution} {info.version}")),
             Text(info.status, style=_STYLES[info.status]),
-            Text(info.reason),
+            Text(printable_lines(info.reason)),
         )
     return table
 
@@ -81,7 +83,7 @@ def _cell(value: float) -> str:
     return _UNDEFINED if np.isnan(value) else number(float(value))
 
 
-def _interval(result: RandomizationResult, measure: str) -> str:
+def _interval(result: Scores, measure: str) -> str:
     if np.isnan(result.mean(measure)[-1]):
         return _UNDEFINED
     low, high = result.interval(measure)[-1]

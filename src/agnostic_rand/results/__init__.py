@@ -1,1 +1,1 @@
-"""What a check found."""
+"""Results of checks."""

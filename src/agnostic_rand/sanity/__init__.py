@@ -1,1 +1,1 @@
-"""The sanity check: every explainer, every check, controls and verdicts in one call."""
+"""Sanity check: every explainer, every check, controls and verdicts in one call."""

@@ -1,18 +1,17 @@
-"""What should be known about an explainer beside its verdict, in words."""
+"""Findings about an explainer beside its verdict, in words."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray
-from agnostic_rand.results.randomization_result import RandomizationResult
+from agnostic_rand.results.scores import Scores
 from agnostic_rand.sanity.references import References
 from agnostic_rand.similarity import Measure
-from agnostic_rand.statistics import REPEATED, Information, Verdict, estimate_mean
+from agnostic_rand.statistics import REPEATED, Information, Verdict, defined_mean, estimate_mean
 
 
 def findings_of(
-    result: RandomizationResult,
+    result: Scores,
     measure: Measure,
     references: References,
     steps: tuple[Verdict, ...],
@@ -41,14 +40,14 @@ def findings_of(
     return tuple(one for one in found if one)
 
 
-def _survived(result: RandomizationResult, steps: tuple[Verdict, ...]) -> str | None:
+def _survived(result: Scores, steps: tuple[Verdict, ...]) -> str | None:
     """Down to which step, counted from the top without a gap, the maps outlived the model."""
     depth = 0
     while depth < len(steps) and steps[depth].outcome == "insensitive":
         depth += 1
     if depth == 0:
         return None
-    correlation = result.outputs.correlation[:, depth - 1]
+    correlation = result.moved.correlation[:, depth - 1]
     defined = correlation[np.isfinite(correlation)]
     outputs = f"a correlation of {defined.mean():.2f}" if defined.size else "constant outputs"
     return (
@@ -57,7 +56,7 @@ def _survived(result: RandomizationResult, steps: tuple[Verdict, ...]) -> str | 
     )
 
 
-def _shared_zeros(result: RandomizationResult) -> str | None:
+def _shared_zeros(result: Scores) -> str | None:
     names = ("spearman", "spearman_abs", "spearman_abs_nonzero")
     if not set(names) <= set(result.scores):
         return None
@@ -70,14 +69,14 @@ def _shared_zeros(result: RandomizationResult) -> str | None:
     return None
 
 
-def _own_noise(result: RandomizationResult, measure: Measure, references: References) -> str | None:
+def _own_noise(result: Scores, measure: Measure, references: References) -> str | None:
     again = references.again[measure.name]
     if not np.isfinite(again).any() or np.nanmean(again) >= REPEATED:
         return None
     # The same samples, so that what they have in common cancels.
     random = result.scores[measure.name][:, -1, : len(again)]
     low, high = estimate_mean(again[None] - random).interval()
-    own, left = float(np.nanmean(again)), _mean(random)
+    own, left = float(np.nanmean(again)), float(defined_mean(random))
     if low > 0:
         return f"It draws noise: the same model explained twice scores {own:.2f}, a random model {left:.2f}."
     return (
@@ -101,21 +100,16 @@ def _twins(references: References) -> str | None:
     return f"Its maps equal those of {names} in every pixel: both are one, or one did not bind as it should."
 
 
-def _few_draws(result: RandomizationResult) -> str | None:
+def _few_draws(result: Scores) -> str | None:
     draws = next(iter(result.scores.values())).shape[0]
     if draws > 1:
         return None
     return "One draw of the weights: its intervals speak of samples alone, not of other random weights."
 
 
-def _empty_draws(result: RandomizationResult, measure: Measure) -> str | None:
+def _empty_draws(result: Scores, measure: Measure) -> str | None:
     last = result.scores[measure.name][:, -1]
     empty = estimate_mean(last).empty_draws
     if empty in (0, len(last)):
         return None
     return f"{empty} of {len(last)} random models gave no score at all (constant maps): the others are judged."
-
-
-def _mean(scores: HostArray) -> float:
-    defined = scores[np.isfinite(scores)]
-    return float(defined.mean()) if defined.size else float("nan")

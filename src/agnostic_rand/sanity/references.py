@@ -1,21 +1,20 @@
-"""What a sanity check compares with beside floors: the explainer's own noise, and the input."""
+"""References of a sanity check beside floors: the explainer's own noise, and the input."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, ModelAdapter
-from agnostic_rand.checks._guards import EQUAL_SHARE
+from agnostic_rand.adapters import HostArray
 from agnostic_rand.explainers import Explainer
-from agnostic_rand.passes.explained_batches import explained_batches
-from agnostic_rand.similarity import MapForm, Measure
-from agnostic_rand.subject.subject import Subject
-
-REFERENCE_SAMPLES = 64
-"""How many samples are explained again."""
+from agnostic_rand.passes.explained_batches import ExplainedBatch
+from agnostic_rand.passes.guards import EQUAL_SHARE
+from agnostic_rand.passes.needs import Look, Variant
+from agnostic_rand.sanity.kept_maps import KEPT_SAMPLES, KeptMaps
+from agnostic_rand.similarity import Measure
+from agnostic_rand.statistics import defined_mean
 
 _OTHER_NOISE = 2**20
 """A draw that no run reaches: explainers that draw noise draw another one."""
@@ -38,60 +37,54 @@ class References:
     twins: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Again:
+    """Compares the maps of a batch with those that the trained model gives again.
+
+    Args:
+        measures: How.
+    """
+
+    measures: tuple[Measure, ...]
+
+    def __call__(self, batches: Sequence[ExplainedBatch]) -> Mapping[str, HostArray]:
+        """By measure, `(n,)`."""
+        first, second = batches
+        found = {}
+        for measure in self.measures:
+            maps = [measure.form.apply(batch.maps, batch.channel_axis) for batch in (first, second)]
+            score = measure.compare(measure.prepare(maps[0]), maps[1])
+            found[measure.name] = np.asarray(first.view.to_numpy(score), dtype=np.float64)
+        return found
+
+
+def explained_again(explainers: tuple[Explainer, ...], measures: tuple[Measure, ...]) -> Look:
+    """A look at how the trained model's maps repeat with other noise."""
+    return Look(explainers, Again(measures), (Variant(draw=_OTHER_NOISE, step=0),), KEPT_SAMPLES)
+
+
 def references_of(
-    subject: Subject,
-    explainers: Sequence[Explainer],
-    controls: Sequence[str],
-    measures: tuple[Measure, ...],
+    again: Mapping[str, Mapping[str, HostArray]], kept: KeptMaps, controls: Sequence[str], measure: Measure
 ) -> dict[str, References]:
     """By explainer, its references over the first samples.
 
     Args:
-        subject: The model and the data.
-        explainers: With distinct names; among them the controls.
+        again: By explainer and measure, what `explained_again` found.
+        kept: The trained model's maps.
         controls: The names of those that others may copy.
-        measures: How maps are compared; likeness is by the first.
+        measure: By which likeness is measured.
     """
-    with subject.working(explainers) as working:
-        adapter = subject.activated(working)
-        targets = subject.fixed_targets(adapter)
-        forms = {measure.form for measure in measures}
-        maps = {
-            one.name: {again: _maps(subject, adapter, one, targets, forms, again) for again in (False, True)}
-            for one in explainers
-        }
+    maps = {name: kept.trained(name, measure.form) for name in again}
     found = {}
-    for one in explainers:
-        first, second = maps[one.name][False], maps[one.name][True]
-        again = {m.name: _scores(m, first[m.form], second[m.form]) for m in measures}
-        form = measures[0].form
+    for name, first in maps.items():
         likeness = {
-            name: _mean(_scores(measures[0], first[form], maps[name][False][form]))
-            for name in controls
-            if name != one.name and first[form].shape == maps[name][False][form].shape
+            control: float(defined_mean(_scores(measure, first, maps[control])))
+            for control in controls
+            if control != name and first.shape == maps[control].shape
         }
-        others = (name for name in maps if name != one.name)
-        twins = tuple(name for name in others if _equal(first[form], maps[name][False][form]))
-        found[one.name] = References(again, likeness, twins)
+        twins = tuple(other for other in maps if other != name and _equal(first, maps[other]))
+        found[name] = References(again[name], likeness, twins)
     return found
-
-
-def _maps(
-    subject: Subject,
-    adapter: ModelAdapter,
-    explainer: Explainer,
-    targets: HostArray,
-    forms: set[MapForm],
-    again: bool,
-) -> dict[MapForm, HostArray]:
-    samples = subject.few(REFERENCE_SAMPLES)
-    context = replace(subject.context(), draw=_OTHER_NOISE, step=0) if again else subject.context()
-    parts: dict[MapForm, list[HostArray]] = {form: [] for form in forms}
-    for batch in explained_batches(adapter, explainer, samples, targets, context, "the trained model"):
-        for form in parts:
-            applied = form.apply(batch.maps, batch.channel_axis)
-            parts[form].append(np.array(adapter.to_numpy(applied)))
-    return {form: np.concatenate(part) for form, part in parts.items()}
 
 
 def _equal(first: HostArray, second: HostArray) -> bool:
@@ -103,8 +96,3 @@ def _equal(first: HostArray, second: HostArray) -> bool:
 
 def _scores(measure: Measure, first: HostArray, second: HostArray) -> HostArray:
     return np.asarray(measure.compare(measure.prepare(first), second), dtype=np.float64)
-
-
-def _mean(scores: HostArray) -> float:
-    defined = scores[np.isfinite(scores)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -1,29 +1,30 @@
-"""`sanity_check`: every explainer, every check, controls, floors and verdicts in one call."""
+"""Sanity check in one call: every explainer, every check, controls, floors and verdicts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from agnostic_rand.adapters import Forward
+from agnostic_rand.adapters.activation import Activation
 from agnostic_rand.arguments import real_number, whole_number
-from agnostic_rand.checks._fitting import described_measures
-from agnostic_rand.checks._naming import named_explainers
-from agnostic_rand.errors import InputError
+from agnostic_rand.checks.check import resolve_explainers
+from agnostic_rand.checks.measures import described_measures
+from agnostic_rand.errors import ArgumentError, InputError
 from agnostic_rand.explainers import ExplainerLike
+from agnostic_rand.sanity.explainer_report import ExplainerReport
 from agnostic_rand.sanity.findings import findings_of
-from agnostic_rand.sanity.sanity_report import ExplainerReport, SanityReport
+from agnostic_rand.sanity.report import SanityReport
 from agnostic_rand.sanity.sanity_run import ORDERS, SanityRun
 from agnostic_rand.sanity.verdicts import step_verdicts_of, verdicts_of
 from agnostic_rand.similarity import MeasureLikes
 from agnostic_rand.statistics import DEFAULT_MARGIN, Verdict
+from agnostic_rand.subject.progress import ProgressLike
 from agnostic_rand.subject.samples import ArrayLike
-from agnostic_rand.subject.subject import RunOptions, Subject
+from agnostic_rand.subject.subject import Subject
 
 LEAST_SAMPLES = 4
-
-_DEFAULT_OPTIONS = RunOptions()
 
 
 def sanity_check(
@@ -37,7 +38,15 @@ def sanity_check(
     blocks: int = 10,
     measures: MeasureLikes | None = None,
     margin: float = DEFAULT_MARGIN,
-    options: RunOptions = _DEFAULT_OPTIONS,
+    batch_size: int | None = 64,
+    activation: Activation = None,
+    forward: Forward | None = None,
+    backend: str | None = None,
+    isolation: str | None = None,
+    channel_axis: int | None = None,
+    wrt_layer: str | None = None,
+    explained_input: int | str | None = None,
+    progress: ProgressLike = None,
 ) -> SanityReport:
     """Say which explanations depend on the model, with how much certainty, and whether they tell anything.
 
@@ -60,7 +69,15 @@ def sanity_check(
         blocks: The most steps of a cascade: layers are gathered into so many equal blocks.
         measures: How maps are compared. Verdicts are on the first, a similarity.
         margin: How much above the floor still counts as nothing.
-        options: How the model is run; its seed is not used.
+        batch_size: As in `Subject`, like all that follow.
+        activation: See `batch_size`.
+        forward: See `batch_size`.
+        backend: See `batch_size`.
+        isolation: See `batch_size`.
+        channel_axis: See `batch_size`.
+        wrt_layer: See `batch_size`.
+        explained_input: See `batch_size`.
+        progress: See `batch_size`.
 
     Raises:
         AgnosticRandError: The model, the data, an explainer or an argument cannot be used.
@@ -78,8 +95,29 @@ def sanity_check(
     whole_number("draws", draws, least=1, example=3)
     whole_number("blocks", blocks, least=1, example=10)
     real_number("margin", margin, least=0, example=DEFAULT_MARGIN)
-    chosen = named_explainers(explainers, options)
-    subject = Subject.open(model, inputs, targets, replace(options, seed=seed))
+    subject = Subject(
+        model,
+        inputs,
+        targets,
+        seed=seed,
+        batch_size=batch_size,
+        activation=activation,
+        forward=forward,
+        backend=backend,
+        isolation=isolation,
+        channel_axis=channel_axis,
+        wrt_layer=wrt_layer,
+        explained_input=explained_input,
+        progress=progress,
+    )
+    if isinstance(explainers, str) or not isinstance(explainers, Mapping | Sequence):
+        raise ArgumentError(
+            "explainers",
+            expected="a list, or a dictionary {name: explainer}",
+            received=repr(explainers),
+            fix=f"Pass [{explainers!r}].",
+        )
+    chosen, _ = resolve_explainers(subject, explainers)
     if len(subject.samples) < LEAST_SAMPLES:
         raise InputError(
             "inputs",
@@ -89,13 +127,9 @@ def sanity_check(
         )
     start = time.monotonic()
     run = SanityRun.of(subject, chosen, measures, draws, blocks)
-    estimated = run.estimate()
-    references = run.references()
-    cascades, floors = run.cascades(references)
-    decay, logits = run.decay(), run.random_logit()
-    faithful, information = run.faithfulness()
+    found = run.evidence()
     measure = run.measures[0]
-    top_down = cascades["top_down"]
+    top_down = found.cascades["top_down"]
     own = {one.name for one in chosen}
     verdicts: dict[str, Verdict] = {}
     by_step: dict[str, tuple[Verdict, ...]] = {}
@@ -103,39 +137,41 @@ def sanity_check(
     for mine in (True, False):
         family = {name: result for name, result in top_down.items() if (name in own) is mine}
         if family:
-            verdicts |= verdicts_of(family, floors, measure.name, margin)
-            by_step |= step_verdicts_of(family, floors, measure.name, margin)
+            verdicts |= verdicts_of(family, found.floors, measure.name, margin)
+            by_step |= step_verdicts_of(family, found.floors, measure.name, margin)
+    information = found.information
     reports = tuple(
         ExplainerReport(
             name=name,
             control=name not in own,
             verdict=verdicts[name],
             informative=information[name].outcome if name in information else "unknown",
-            floors={one: scores.means for one, scores in floors[name].items()},
-            cascades={order: cascades[order][name] for order in ORDERS},
-            random_logit=logits.get(name),
-            faithfulness=faithful.get(name),
-            findings=findings_of(top_down[name], measure, references[name], by_step[name], information.get(name)),
+            floors={one: scores.means for one, scores in found.floors[name].items()},
+            cascades={order: found.cascades[order][name] for order in ORDERS},
+            random_logit=found.random_logit.get(name),
+            faithfulness=found.faithfulness.get(name),
+            findings=findings_of(
+                top_down[name], measure, found.references[name], by_step[name], information.get(name)
+            ),
             by_step=by_step[name],
             information=information.get(name),
-            likeness=references[name].likeness,
+            likeness=found.references[name].likeness,
         )
         for name in top_down
     )
     return SanityReport(
         explainers=reports,
-        seed=subject.streams.seed,
+        seed=subject.seed,
         settings={
             "draws": draws,
             "blocks": blocks,
             "margin": margin,
             "orders": list(ORDERS),
             "verdict_measure": measure.name,
-            "measures": described_measures(run.measures),
+            **described_measures(run.measures),
             **subject.described(run.explainers),
         },
         versions=subject.versions(),
-        estimated_seconds=estimated,
         seconds=time.monotonic() - start,
-        decay=decay,
+        decay=dict(found.decay),
     )

@@ -1,31 +1,27 @@
-"""The parts of a sanity check: what each explainer goes through, over one subject."""
+"""Run of a sanity check: which checks each explainer goes through, from one pass over one subject."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.checks._cascade import randomize_and_explain
-from agnostic_rand.checks.faithfulness import FAITHFULNESS_STEPS, faithfulness_of
-from agnostic_rand.checks.model_decay import model_decay_of
-from agnostic_rand.checks.random_logit import random_logit_of
+from agnostic_rand.checks.check import PassCheck
+from agnostic_rand.checks.faithfulness import Faithfulness
+from agnostic_rand.checks.model_decay import ModelDecay
+from agnostic_rand.checks.model_randomization import ModelRandomization
+from agnostic_rand.checks.random_logit import RandomLogit
 from agnostic_rand.errors import ArgumentError
 from agnostic_rand.explainers import CONTROLS, Explainer, RandomMap, resolve_explainer
-from agnostic_rand.passes.explained_batches import explained_batches
-from agnostic_rand.passes.kept_maps import KeptMaps
-from agnostic_rand.results.check_result import CheckResult
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.sanity.references import References, references_of
+from agnostic_rand.passes.needs import Found, Look, Needs, Variant
+from agnostic_rand.passes.run import run
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.sanity.kept_maps import KeptMaps
+from agnostic_rand.sanity.references import References, explained_again, references_of
 from agnostic_rand.similarity import Measure, MeasureLikes, resolve_measures
 from agnostic_rand.statistics import FloorScores, Information, estimate_mean, judge_information
-from agnostic_rand.subject.progress import Progress
 from agnostic_rand.subject.subject import Subject
-from agnostic_rand.subject.targets import output_batches
 from agnostic_rand.weights import CascadingRandomization, Purpose
 
 Order: TypeAlias = Literal["top_down", "bottom_up"]
@@ -91,112 +87,113 @@ class SanityRun:
             )
         return cls(subject, (*chosen, *controls), resolved, draws, blocks, len(controls))
 
-    def strategy(self, order: Order) -> CascadingRandomization:
-        """The cascade in one order."""
-        return CascadingRandomization(order=order, groups=self.blocks)
+    def evidence(self) -> Evidence:
+        """All scores, from one pass.
 
-    def estimate(self) -> float:
-        """The seconds that all will take, from one batch, explained once by each explainer and compared."""
+        Raises:
+            AgnosticRandError: An explainer, its maps or a random model cannot be used.
+        """
         subject = self.subject
-        rows = min(len(subject.samples), subject.batch_size)
-        passes = len(subject.samples) / rows
-        steps = len(self.strategy("top_down").plan(subject.adapter.layers()).steps)
-        started = time.monotonic()
-        with subject.working(self.explainers) as working:
-            adapter = subject.activated(working)
-            targets = subject.fixed_targets(adapter)[:rows]
-            samples, context = subject.samples[:rows], subject.context()
-            for explainer in self.explainers:
-                for batch in explained_batches(adapter, explainer, samples, targets, context, "the trained model"):
-                    for measure in self.measures:
-                        maps = measure.form.apply(batch.maps, batch.channel_axis)
-                        measure.compare(measure.prepare(maps), maps)
-            once = (time.monotonic() - started) * passes
-            started = time.monotonic()
-            list(output_batches(working, samples, rows))
-            forward = (time.monotonic() - started) * passes
-        # Both cascades; random logit, faithfulness and references explain five times more.
-        seconds = once * (len(ORDERS) * (1 + self.draws * steps) + 5)
-        if _are_images(subject):
-            seconds += forward * FAITHFULNESS_STEPS * (len(self.explainers) + _NOISES)
-        if subject.options.progress is not None:
-            subject.options.progress(Progress(0, 1, f"about {seconds:.0f} s"))
-        return seconds
-
-    def references(self) -> dict[str, References]:
-        """By explainer, its own noise and its likeness to what copies the input."""
+        cascades = {order: self._cascade(order) for order in ORDERS}
+        decays = {order: ModelDecay(cascades[order].strategy, self.draws) for order in ORDERS}
+        logit = RandomLogit(measures=self.measures[:1]) if subject.classes > 1 else None
+        faithfulness = Faithfulness() if subject.classes > 1 and _are_images(subject) else None
+        checks: list[PassCheck] = [*cascades.values(), *decays.values()]
+        checks += [one for one in (logit, faithfulness) if one is not None]
+        last = len(CascadingRandomization(groups=self.blocks).plan(subject.adapter.layers()).steps) - 1
+        kept = KeptMaps(subject.adapter, last)
+        needs = [check.needs(subject, self.explainers) for check in checks]
+        needs[0] = replace(needs[0], walks=(replace(needs[0].walks[0], observe=kept.observe),))
+        needs.append(Needs(looks=(explained_again(self.explainers, self.measures),)))
+        needs.append(Needs() if faithfulness is None else self._noise(faithfulness))
+        found = _shared(subject, needs)
+        read = {
+            id(check): check.read(subject, self.explainers, part)
+            for check, part in zip(checks, found, strict=False)
+        }
+        by_name = {key: {one.explainer: one for one in results} for key, results in read.items()}
         names = {explainer.name for explainer in self.explainers}
         copiers = [name for name in ("input_map", "edge_detector") if name in names]
-        return references_of(self.subject, self.explainers, copiers, self.measures)
-
-    def cascades(
-        self, references: dict[str, References]
-    ) -> tuple[dict[str, dict[str, RandomizationResult]], dict[str, dict[str, FloorScores]]]:
-        """By order and explainer, the scores; by explainer and measure, the floors."""
-        found: dict[str, dict[str, RandomizationResult]] = {}
-        floors: dict[str, dict[str, FloorScores]] = {explainer.name: {} for explainer in self.explainers}
-        for order in ORDERS:
-            strategy = self.strategy(order)
-            last = len(strategy.plan(self.subject.adapter.layers()).steps) - 1
-            kept = KeptMaps(self.subject.adapter, last)
-            results = randomize_and_explain(
-                self.subject,
-                self.explainers,
-                strategy,
-                draws=self.draws,
-                measures=self.measures,
-                observe=kept.observe if order == "top_down" else None,
-            )
-            found[order] = {result.explainer: result for result in results}
-            if order != "top_down":
-                continue
-            for result in results:
-                for measure in self.measures:
-                    rng = self.subject.streams.generator(Purpose.FLOOR)
-                    ceiling = references[result.explainer].again[measure.name]
-                    floors[result.explainer][measure.name] = kept.floors(
-                        result.explainer, measure, self.draws, ceiling, rng
-                    )
-        return found, floors
-
-    def decay(self) -> dict[str, CheckResult]:
-        """By order, the model's accuracy and outputs at each step of the cascade."""
-        return {order: model_decay_of(self.subject, self.strategy(order), self.draws) for order in ORDERS}
-
-    def random_logit(self) -> dict[str, CheckResult]:
-        """By explainer; empty for a model with one output."""
-        if self._classes() < 2:
-            return {}
-        return {e.name: random_logit_of(self.subject, e, "one", self.measures[:1]) for e in self.explainers}
-
-    def faithfulness(self) -> tuple[dict[str, CheckResult], dict[str, Information]]:
-        """By explainer, the probabilities and what they say; empty where there are no images or classes."""
-        if self._classes() < 2 or not _are_images(self.subject):
-            return {}, {}
-        found = {e.name: faithfulness_of(self.subject, e) for e in self.explainers}
-        # Noise of its own, so that the control is compared as every explainer is.
-        noise = np.mean(
-            [_curve_mean(faithfulness_of(self.subject, RandomMap(), noise=k)) for k in range(_NOISES)], axis=0
+        references = references_of(found[-2].looks[0], kept, copiers, self.measures[0])
+        faithful = {} if faithfulness is None else by_name[id(faithfulness)]
+        noise = [look[RandomMap.name]["probability"].mean(axis=0) for look in found[-1].looks]
+        return Evidence(
+            cascades={order: by_name[id(check)] for order, check in cascades.items()},
+            decay={order: read[id(check)][0] for order, check in decays.items()},
+            random_logit={} if logit is None else by_name[id(logit)],
+            faithfulness=faithful,
+            information=self._information(faithful, noise),
+            references=references,
+            floors=self._floors(kept, references),
         )
-        differences = [estimate_mean((_curve_mean(result) - noise)[None]) for result in found.values()]
-        gain = LEAST_GAIN * float(noise.mean())
+
+    def _cascade(self, order: Order) -> ModelRandomization:
+        strategy = CascadingRandomization(order=order, groups=self.blocks)
+        return ModelRandomization(strategy, self.draws, self.measures)
+
+    def _noise(self, faithfulness: Faithfulness) -> Needs:
+        """Noise of its own, so that the control is compared as every explainer is."""
+        curve = faithfulness.curve(self.subject)
+        return Needs(looks=tuple(Look((RandomMap(),), curve, (Variant(draw=number),)) for number in range(_NOISES)))
+
+    def _floors(self, kept: KeptMaps, references: Mapping[str, References]) -> dict[str, dict[str, FloorScores]]:
+        found: dict[str, dict[str, FloorScores]] = {}
+        for name, reference in references.items():
+            for measure in self.measures:
+                rng = self.subject.streams.generator(Purpose.FLOOR)
+                ceiling = reference.again[measure.name]
+                floors = kept.floors(name, measure, self.draws, ceiling, rng)
+                found.setdefault(name, {})[measure.name] = floors
+        return found
+
+    def _information(self, faithful: Mapping[str, Scores], noise: Sequence[HostArray]) -> dict[str, Information]:
+        if not faithful:
+            return {}
+        left = sum(noise[1:], noise[0]) / len(noise)
+        curves = [result.scores["probability"].mean(axis=0) for result in faithful.values()]
+        differences = [estimate_mean((curve - left)[None]) for curve in curves]
+        gain = LEAST_GAIN * float(left.mean())
         # The user's explainers and the controls, each a family of its own, as for verdicts.
-        own = len(found) - self.controls
+        own = len(faithful) - self.controls
         judged = (
             *judge_information(differences[:own], gain=gain),
             *judge_information(differences[own:], gain=gain),
         )
-        return found, dict(zip(found, judged, strict=True))
+        return dict(zip(faithful, judged, strict=True))
 
-    def _classes(self) -> int:
-        return self.subject.classes
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was found about every explainer.
+
+    Args:
+        cascades: By order and explainer.
+        decay: By order, the model's accuracy and outputs at each step.
+        random_logit: By explainer; empty for a model with one output.
+        faithfulness: By explainer; empty where there are no images or classes.
+        information: By explainer, what faithfulness says.
+        references: By explainer, its own noise and its likeness to what copies the input.
+        floors: By explainer and measure.
+    """
+
+    cascades: Mapping[Order, Mapping[str, Scores]]
+    decay: Mapping[str, Scores]
+    random_logit: Mapping[str, Scores]
+    faithfulness: Mapping[str, Scores]
+    information: Mapping[str, Information]
+    references: Mapping[str, References]
+    floors: Mapping[str, Mapping[str, FloorScores]]
+
+
+def _shared(subject: Subject, needs: Sequence[Needs]) -> list[Found]:
+    """What was found for each of several needs, from one pass."""
+    before = [Needs()]
+    for one in needs:
+        before.append(before[-1] + one)
+    found = run(subject, before[-1])
+    return [found.part(one, after) for one, after in zip(needs, before, strict=False)]
 
 
 def _are_images(subject: Subject) -> bool:
     # Three dimensions may be sequences with channels.
     return subject.samples.inputs.ndim == 4
-
-
-def _curve_mean(result: CheckResult) -> HostArray:
-    probabilities: HostArray = result.scores["probability"].mean(axis=0)
-    return probabilities

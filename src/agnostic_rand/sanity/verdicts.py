@@ -1,4 +1,4 @@
-"""The verdicts on a family of explainers, from their cascades and floors."""
+"""Verdicts on a family of explainers, from their cascades and floors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.checks._guards import survived_exactly
-from agnostic_rand.results.randomization_result import RandomizationResult
-from agnostic_rand.statistics import FloorScores, Verdict, contrast, judge, judge_step
+from agnostic_rand.passes.guards import survived_exactly
+from agnostic_rand.results.scores import Scores
+from agnostic_rand.statistics import FloorScores, Verdict, contrast, defined_mean, judge, judge_step
 
 
 def verdicts_of(
-    cascades: Mapping[str, RandomizationResult],
+    cascades: Mapping[str, Scores],
     floors: Mapping[str, Mapping[str, FloorScores]],
     measure: str,
     margin: float,
@@ -29,13 +29,13 @@ def verdicts_of(
     contrasts = []
     for name, result in cascades.items():
         scores = result.scores[measure]
-        unchanged = survived_exactly({measure: scores}, result.outputs, result.coverage) is not None
+        unchanged = survived_exactly({measure: scores}, result.moved, result.coverage) is not None
         contrasts.append(contrast(scores[:, -1], floors[name][measure], unchanged=unchanged))
     return dict(zip(cascades, judge(contrasts, margin=margin), strict=True))
 
 
 def step_verdicts_of(
-    cascades: Mapping[str, RandomizationResult],
+    cascades: Mapping[str, Scores],
     floors: Mapping[str, Mapping[str, FloorScores]],
     measure: str,
     margin: float,
@@ -54,7 +54,7 @@ def step_verdicts_of(
     for name, step in places:
         scores = cascades[name].scores[measure][:, step]
         contrasts.append(contrast(scores, floors[name][measure], share=0.5, unchanged=_unchanged(scores)))
-        correlations.append(_mean(cascades[name].outputs.correlation[:, step]))
+        correlations.append(float(defined_mean(cascades[name].moved.correlation[:, step])))
     found = dict(zip(places, judge_step(contrasts, correlations, margin=margin), strict=True))
     return {name: tuple(found[name, step] for step in range(steps)) for name in cascades}
 
@@ -62,8 +62,3 @@ def step_verdicts_of(
 def _unchanged(scores: HostArray) -> bool:
     defined = scores[np.isfinite(scores)]
     return bool(defined.size) and bool((defined >= 1 - 1e-9).all())
-
-
-def _mean(values: HostArray) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else float("nan")

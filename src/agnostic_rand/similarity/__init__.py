@@ -1,4 +1,4 @@
-"""How alike two explanations are: pure functions on arrays of the array API standard."""
+"""Similarity of two explanations: pure functions on arrays of the array API standard."""
 
 from agnostic_rand.similarity.gradients import hog, hog_pearson, hog_spearman
 from agnostic_rand.similarity.linear import cosine, pearson, second_moment_mse

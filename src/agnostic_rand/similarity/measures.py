@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ class Measure:
         prepare: Computes from the base maps what every comparison needs.
         compare: Scores maps against what `prepare` returned: `(n,)`, NaN where undefined.
         distance: Whether larger scores mean less alike.
+        range: The least and the largest score there is; infinite where there is none.
 
     Example:
         >>> import numpy as np
@@ -41,7 +43,11 @@ class Measure:
     prepare: Callable[[Array], Any]
     compare: Callable[[Any, Array], Array]
     distance: bool = False
+    range: tuple[float, float] = (-1.0, 1.0)
 
+
+ANY_NUMBER = (-math.inf, math.inf)
+"""The range of a measure of which nothing is known."""
 
 MeasureLike: TypeAlias = str | Measure | Pairwise
 """What stands for a measure: its name, itself, or a function `f(a, b) -> (n,)`."""
@@ -50,11 +56,16 @@ MeasureLikes: TypeAlias = MeasureLike | Sequence[MeasureLike]
 
 
 def pairwise_measure(
-    name: str, function: Pairwise, form: MapForm | None = None, *, distance: bool = False
+    name: str,
+    function: Pairwise,
+    form: MapForm | None = None,
+    *,
+    distance: bool = False,
+    range: tuple[float, float] = ANY_NUMBER,
 ) -> Measure:
     """A measure of a plain function `f(a, b) -> (n,)` on maps in a form (by default signed, channels averaged)."""
     compare = partial(_compare_pairwise, function)
-    return Measure(name, form or MapForm(), prepare=_as_they_are, compare=compare, distance=distance)
+    return Measure(name, form or MapForm(), _as_they_are, compare, distance, range)
 
 
 def resolve_measure(measure: MeasureLike) -> Measure:
@@ -150,13 +161,13 @@ MEASURES: dict[str, Measure] = {
     for measure in (
         Measure("spearman", _SIGNED, rank.prepare_spearman, rank.compare_spearman),
         Measure("spearman_abs", _ABSOLUTE, rank.prepare_spearman, rank.compare_spearman),
-        pairwise_measure("spearman_nonzero", rank.spearman_nonzero),
-        pairwise_measure("spearman_abs_nonzero", rank.spearman_nonzero, _ABSOLUTE),
+        pairwise_measure("spearman_nonzero", rank.spearman_nonzero, range=(-1.0, 1.0)),
+        pairwise_measure("spearman_abs_nonzero", rank.spearman_nonzero, _ABSOLUTE, range=(-1.0, 1.0)),
         Measure("pearson", _SIGNED, linear.prepare_pearson, linear.compare_pearson),
         Measure("cosine", _SIGNED, linear.prepare_cosine, linear.compare_cosine),
-        pairwise_measure("kendall", overlap.kendall),
-        pairwise_measure("top_overlap", overlap.top_overlap, _ABSOLUTE),
-        pairwise_measure("mse", linear.second_moment_mse, _SCALED, distance=True),
+        pairwise_measure("kendall", overlap.kendall, range=(-1.0, 1.0)),
+        pairwise_measure("top_overlap", overlap.top_overlap, _ABSOLUTE, range=(0.0, 1.0)),
+        pairwise_measure("mse", linear.second_moment_mse, _SCALED, distance=True, range=(0.0, math.inf)),
         _ssim_measure("ssim", _SCALED, structural.SSIMOptions()),
         _ssim_measure("ssim_paper", _PAPER_FORM, _PAPER),
         _ssim_measure("ssim_sign_invariant", _SIXT_FORM, _SIXT, sign_invariant=True),

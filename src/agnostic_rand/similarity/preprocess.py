@@ -1,4 +1,4 @@
-"""What is done to maps before they are compared; declared, and recorded in results."""
+"""Forms of maps: what is done to them before they are compared; declared, and recorded in results."""
 
 from __future__ import annotations
 

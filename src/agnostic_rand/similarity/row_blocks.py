@@ -1,4 +1,4 @@
-"""Large batches of maps on the host, scored by as many threads as there are cores."""
+"""Row blocks of large batches of maps on the host, scored by as many threads as there are cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import is_numpy_array
 
 from agnostic_rand.adapters import Array
-from agnostic_rand.threads import host_threads
+from agnostic_rand.adapters.threads import host_threads
 
 # Below this many elements threads cost more than they save.
 _LARGE = 2**16

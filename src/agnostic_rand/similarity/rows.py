@@ -1,4 +1,4 @@
-"""Batches of maps as rows of numbers, in the array namespace and on the device where they are."""
+"""Rows of numbers that batches of maps are, in the array namespace and on the device where they are."""
 
 from __future__ import annotations
 

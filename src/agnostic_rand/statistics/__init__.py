@@ -1,7 +1,8 @@
-"""With how much certainty a score is known, against which floor, and what follows."""
+"""Statistics of scores: with how much certainty they are known, against which floor, and what follows."""
 
 from agnostic_rand.statistics.contrasts import Contrasts, contrast, known_contrasts
 from agnostic_rand.statistics.decisions import Outcome
+from agnostic_rand.statistics.defined import defined_mean
 from agnostic_rand.statistics.floors import Floors, FloorScores, measure_floors
 from agnostic_rand.statistics.holm import holm_levels
 from agnostic_rand.statistics.informative import DEFAULT_GAIN, Information, Informative, judge_information
@@ -23,6 +24,7 @@ __all__ = [
     "Outcome",
     "Verdict",
     "contrast",
+    "defined_mean",
     "estimate_mean",
     "holm_levels",
     "judge",

@@ -1,4 +1,4 @@
-"""A score minus its floors, sample by sample, so that the interval knows how well the floors are known."""
+"""Contrasts of a score with its floors, sample by sample: the interval knows how well the floors are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two opposite claims about each of several explainers holds at a common level."""
+"""Decisions between two opposite claims about each of several explainers, at a common level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a similarity scores where nothing is shared, and where everything is: floors and ceiling."""
+"""Floors and ceiling: what a similarity scores where nothing is shared, and where everything is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is an explanation faithful at all? A comparison with independent noise."""
+"""Information of an explanation: is it faithful at all? A comparison with independent noise."""
 
 from __future__ import annotations
 

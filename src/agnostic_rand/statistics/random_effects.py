@@ -1,4 +1,4 @@
-"""The interval of a mean over samples and draws, both of which vary: two-way random effects."""
+"""Random effects of samples and draws, both of which vary: the interval of a mean over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, special
 
 from agnostic_rand.adapters import HostArray
 from agnostic_rand.errors import ArgumentError
@@ -67,24 +66,35 @@ class MeanEstimate:
         """What narrows the interval most: more `"draws"` or more `"samples"`."""
         if len(self.parts) < 2:
             return "samples"
-        draws, samples = (share * float(special.stdtrit(df, 0.025)) ** 2 for share, df in self.parts)
+        draws, samples = (share * _quantile(df, 0.025) ** 2 for share, df in self.parts)
         return "draws" if draws > samples else "samples"
 
     def _reach(self, tail: float) -> float:
         """How far from the mean the interval reaches that leaves out `tail` on each side."""
         parts = self.parts or ((1.0, self.degrees_of_freedom),)
-        squares = (share * float(special.stdtrit(df, tail)) ** 2 for share, df in parts)
+        squares = (share * _quantile(df, tail) ** 2 for share, df in parts)
         return self.standard_error * math.sqrt(sum(squares))
 
     def _tail(self, distance: float) -> float:
         """What `_reach` leaves out on each side where it reaches `distance`."""
         if self._reach(_SMALLEST_TAIL) <= distance:
             return 0.0
-        lowest = math.log(_SMALLEST_TAIL)
-        return math.exp(optimize.brentq(lambda t: self._reach(math.exp(t)) - distance, lowest, math.log(0.5)))
+        # Halved until no number is between.
+        low, high = math.log(_SMALLEST_TAIL), math.log(0.5)
+        while low < (middle := (low + high) / 2) < high:
+            low, high = (middle, high) if self._reach(math.exp(middle)) > distance else (low, middle)
+        return math.exp(high)
 
 
 _SMALLEST_TAIL = 1e-100
+
+
+def _quantile(degrees_of_freedom: float, tail: float) -> float:
+    """Student's quantile, below which `tail` is."""
+    # SciPy takes longer to import than this library: not before it is needed.
+    from scipy import special
+
+    return float(special.stdtrit(degrees_of_freedom, tail))
 
 
 def estimate_mean(scores: HostArray) -> MeanEstimate:

@@ -1,4 +1,4 @@
-"""Why a verdict was given, in words."""
+"""Reasons of a verdict, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an order of explainers depends on choices that nobody can justify."""
+"""Resilience of an order of explainers against choices that nobody can justify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be said of an explanation, and with how much certainty."""
+"""Verdict: what may be said of an explanation, and with how much certainty."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a check is about: a model and data that were read and checked, and how both are run."""
+"""Subject of a check: a model and data that were read and checked, and how both are run."""

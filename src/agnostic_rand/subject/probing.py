@@ -1,4 +1,4 @@
-"""The first look at a model: the fewest samples of the data that it takes, and what it puts out for them."""
+"""Probe of a model: the fewest samples of the data that it takes, and what it puts out for them."""
 
 from __future__ import annotations
 

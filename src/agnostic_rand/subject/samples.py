@@ -1,4 +1,4 @@
-"""What users hand over as data, as arrays on the host: checked, and read once."""
+"""Samples that users hand over, as arrays on the host: checked, and read once."""
 
 from __future__ import annotations
 

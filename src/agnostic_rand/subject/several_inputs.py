@@ -1,4 +1,4 @@
-"""What users hand over for models of several inputs: a tuple or a dictionary of arrays, one of them explained."""
+"""Several inputs of a model: a tuple or a dictionary of arrays, one of them explained."""
 
 from __future__ import annotations
 

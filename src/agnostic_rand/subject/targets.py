@@ -1,4 +1,4 @@
-"""Which output of the model is explained."""
+"""Targets: which output of the model is explained."""
 
 from __future__ import annotations
 

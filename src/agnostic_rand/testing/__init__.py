@@ -1,4 +1,4 @@
-"""The conformance kit: proves that a backend keeps to the contract of `agnostic_rand.adapters`.
+"""Conformance kit: proves that a backend keeps to the contract of `agnostic_rand.adapters`.
 
 `AdapterConformance` needs pytest; everything else does not.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agnostic_rand.testing.case import Case, Facts, Native
 from agnostic_rand.testing.catalog import CHECKS
 from agnostic_rand.testing.check import Check
-from agnostic_rand.testing.rectifiers import RELU_FORMS, Rectified
+from agnostic_rand.testing.relu_forms import RELU_FORMS, Rectified
 from agnostic_rand.testing.report import Report, Skip, Violation
 from agnostic_rand.testing.run import check_adapter, run_conformance
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, Layer, Parameter, axis_name
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 _STATISTIC_ROLES = ("mean", "variance", "other")
 _PARAMETER_ROLES = ("kernel", "bias", "scale", "shift", "magnitude", "other")

@@ -1,4 +1,4 @@
-"""One case with its adapter opened, as the checks work on it."""
+"""Bench of a case: its adapter opened, as the checks work on it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from agnostic_rand.adapters import (
 )
 from agnostic_rand.errors import ModelError
 from agnostic_rand.testing.case import Case
-from agnostic_rand.testing.check import ContractError, NotApplicableError, expect
 from agnostic_rand.testing.compare import Values, changed, representable, same_bits
+from agnostic_rand.testing.expectation import ContractError, NotApplicableError, expect
 from agnostic_rand.testing.snapshots import NativeState, native_state
 
 _TOLERANCES = {"float64": 1e-8, "float32": 2e-4}

@@ -1,4 +1,4 @@
-"""Every call of the contract and of the capabilities, as the checks of purity and randomness make it."""
+"""Calls of the contract and of the capabilities, as the checks of purity and randomness make them."""
 
 from __future__ import annotations
 

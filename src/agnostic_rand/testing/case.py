@@ -1,18 +1,16 @@
-"""What a plugin's author gives the kit: small models, and what the framework itself says of them."""
+"""Case of a plugin's author: a small model, and what the framework itself says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from agnostic_rand.adapters import Forward, HostArray, ModelAdapter, OpenRequest
 from agnostic_rand.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from agnostic_rand.testing.rectifiers import Rectified
+from agnostic_rand.testing.relu_forms import Rectified
 
 LEAST_SAMPLES = 4
 

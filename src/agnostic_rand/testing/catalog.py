@@ -1,4 +1,4 @@
-"""All checks of the kit, in the order of the contract."""
+"""Catalog of the kit's checks, in the order of the contract."""
 
 from __future__ import annotations
 

@@ -1,25 +1,14 @@
-"""What a check is, and the three ways in which it ends."""
+"""Check of the kit: one statement of the contract, and its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from agnostic_rand.errors import AgnosticRandError
+from agnostic_rand.testing.bench import Bench
 
-if TYPE_CHECKING:
-    from agnostic_rand.testing.bench import Bench
-
-CheckFunction: TypeAlias = "Callable[[Bench], None]"
-
-
-class ContractError(AssertionError):
-    """The adapter breaks the clause; the message says what was seen."""
-
-
-class NotApplicableError(Exception):
-    """The check says nothing of this model or adapter; the message says why."""
+CheckFunction: TypeAlias = Callable[[Bench], None]
 
 
 @dataclass(frozen=True)
@@ -46,30 +35,3 @@ class Check:
 def checks(clause: str, *functions: CheckFunction) -> tuple[Check, ...]:
     """The checks of one clause, named after their functions."""
     return tuple(Check(f"{clause}_{function.__name__}", function) for function in functions)
-
-
-def expect(condition: bool, message: str) -> None:
-    """State what must hold.
-
-    Raises:
-        ContractError: It does not.
-    """
-    if not condition:
-        raise ContractError(message)
-
-
-def expect_library_error(call: Callable[[], object], subject: str) -> None:
-    """State that a call is refused with an error of `agnostic_rand.errors`.
-
-    Raises:
-        ContractError: It is not refused, or with another error.
-    """
-    try:
-        call()
-    except AgnosticRandError:
-        return
-    except Exception as error:
-        raise ContractError(
-            f"{subject} raises {type(error).__name__}, no error of agnostic_rand.errors (unknown_name makes one)"
-        ) from error
-    raise ContractError(f"{subject} is not refused")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import changed, expect_close, some
+from agnostic_rand.testing.expectation import expect
 
 
 def same_model(bench: Bench) -> None:

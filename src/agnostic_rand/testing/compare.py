@@ -1,4 +1,4 @@
-"""How the kit compares arrays: bit for bit, or within the precision of the model."""
+"""Comparison of arrays in the kit: bit for bit, or within the precision of the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.testing.check import ContractError
+from agnostic_rand.testing.expectation import ContractError
 
 Values: TypeAlias = Mapping[str, Mapping[str, HostArray]]
 """By layer and name, host copies of all that a model holds."""

@@ -1,4 +1,4 @@
-"""The kit as a pytest class."""
+"""Conformance kit as a pytest class."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import changed, some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def total(bench: Bench) -> None:

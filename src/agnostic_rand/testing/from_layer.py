@@ -5,8 +5,9 @@ from __future__ import annotations
 from agnostic_rand.adapters import FromLayer, SupportsFromLayer, SupportsLayerGradient
 from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import difference, expect_close
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def continues(bench: Bench) -> None:

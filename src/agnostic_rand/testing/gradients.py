@@ -13,8 +13,9 @@ from agnostic_rand.adapters import (
 )
 from agnostic_rand.errors import AgnosticRandError
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import difference, expect_close
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 _STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 _ERROR = 0.02

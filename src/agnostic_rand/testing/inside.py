@@ -6,8 +6,9 @@ import numpy as np
 
 from agnostic_rand.adapters import SupportsLayerGradient
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import difference, expect_close
+from agnostic_rand.testing.expectation import expect
 from agnostic_rand.testing.reference import DenseChain
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from agnostic_rand.adapters import SupportsFromLayer, SupportsLayerGradient, SupportsNativeInit, SupportsStatistics
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect, expect_library_error
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import expect_close, same_bits
+from agnostic_rand.testing.expectation import NotApplicableError, expect, expect_library_error
 
 
 def truth(bench: Bench) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from agnostic_rand.adapters import Array, SupportsExternalExplainers, SupportsKeptState
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.calls import calls, failing_calls
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import changed, expect_close, same_bits, some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def calls_change_nothing(bench: Bench) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from agnostic_rand.adapters import HostArray, SupportsRandomState
 from agnostic_rand.testing.bench import Bench, open_adapter
 from agnostic_rand.testing.calls import Call, calls, changing_calls
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def calls_draw_nothing(bench: Bench) -> None:

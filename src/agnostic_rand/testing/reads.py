@@ -8,8 +8,9 @@ from typing import Any
 from agnostic_rand.adapters import SupportsReads
 from agnostic_rand.errors import ModelError
 from agnostic_rand.testing.bench import Bench, open_adapter
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import same_bits, some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def unused(bench: Bench) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, Layer, ReluRule
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import ContractError, NotApplicableError, checks
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import Values, expect_close
+from agnostic_rand.testing.expectation import ContractError, NotApplicableError
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a run of the kit found."""
+"""Report of a run of the kit."""
 
 from __future__ import annotations
 

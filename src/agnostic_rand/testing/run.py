@@ -1,4 +1,4 @@
-"""The kit without pytest."""
+"""Run of the kit without pytest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs checks on cases: every check on a model that is as it was built."""
+"""Session of checks on cases: every check on a model that is as it was built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from agnostic_rand.errors import ArgumentError, unknown_name
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.case import Case
 from agnostic_rand.testing.catalog import CHECKS
-from agnostic_rand.testing.check import Check, ContractError, NotApplicableError
+from agnostic_rand.testing.check import Check
+from agnostic_rand.testing.expectation import ContractError, NotApplicableError
 from agnostic_rand.testing.report import Report, Skip, Violation
 
 MakeCases: TypeAlias = Callable[[], Iterable[Case]]

@@ -14,8 +14,9 @@ from agnostic_rand.adapters import (
     SupportsSeveralInputs,
 )
 from agnostic_rand.testing.bench import Bench, open_adapter
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import expect_close
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 from agnostic_rand.testing.from_layer import starting_layers
 
 

@@ -1,4 +1,4 @@
-"""What the framework itself says of a model at one moment."""
+"""Snapshots of a model: what the framework itself says of it at one moment."""
 
 from __future__ import annotations
 

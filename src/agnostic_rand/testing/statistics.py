@@ -10,8 +10,9 @@ import numpy as np
 from agnostic_rand.adapters import HostArray, SupportsLayerGradient, SupportsStatistics
 from agnostic_rand.testing.bench import Bench
 from agnostic_rand.testing.calls import with_statistics
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import expect_close, some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 
 
 def fits(bench: Bench) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from agnostic_rand.adapters import SupportsTraining
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import NotApplicableError, checks, expect
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import changed, some
+from agnostic_rand.testing.expectation import NotApplicableError, expect
 from agnostic_rand.testing.reference import DenseChain, cross_entropy
 
 _RATE = 1e-2

@@ -6,8 +6,9 @@ import numpy as np
 
 from agnostic_rand.adapters import HostArray, Parameter
 from agnostic_rand.testing.bench import Bench
-from agnostic_rand.testing.check import ContractError, NotApplicableError, checks, expect, expect_library_error
+from agnostic_rand.testing.check import checks
 from agnostic_rand.testing.compare import changed, expect_close, representable, same_bits, some
+from agnostic_rand.testing.expectation import ContractError, NotApplicableError, expect, expect_library_error
 
 
 def exact(bench: Bench) -> None:
@@ -126,17 +127,23 @@ def refuses_misfits(bench: Bench) -> None:
     parameter = layer.parameters[0]
     value = bench.values[layer.name][parameter.name]
     name = "no such parameter"
-    expect_library_error(lambda: bench.adapter.write(layer.name, {name: value}), "writing an unknown parameter")
+    unknown = {parameter.name: np.full_like(value, 2), name: value}
+    with bench.restored():
+        expect_library_error(lambda: bench.adapter.write(layer.name, unknown), "writing an unknown parameter")
+        _expect_nothing_written(bench)
     wider = np.zeros((2, *value.shape), value.dtype)
     narrower = np.zeros((1,) * value.ndim, value.dtype)
     for misfit in (wider, narrower) if value.size > 1 else (wider,):
-        shapes = f"an array of shape {misfit.shape} for one of shape {value.shape}"
         with bench.restored():
             try:
                 bench.adapter.write(layer.name, {parameter.name: misfit})
             except Exception:  # noqa: BLE001 - any refusal will do: the contract names no type for it
+                _expect_nothing_written(bench)
                 continue
-            raise ContractError(f"write takes {shapes}")
+            raise ContractError(f"write takes an array of shape {misfit.shape} for one of shape {value.shape}")
+
+
+def _expect_nothing_written(bench: Bench) -> None:
     wrong = changed(bench.values, bench.read())
     expect(not wrong, f"{some(wrong)} changed by a write that was refused")
 

@@ -1,4 +1,4 @@
-"""What is randomized: streams, perturbations, strategies, and their application to a model."""
+"""Weights and their randomization: streams, perturbations, strategies, and their application to a model."""
 
 from agnostic_rand.weights.isolation import (
     Isolation,

@@ -1,4 +1,4 @@
-"""New values for one layer: canonical layout, keyed streams, refusal of what cannot be drawn."""
+"""Draws of new values for one layer: canonical layout, keyed streams, refusal of what cannot be drawn."""
 
 from __future__ import annotations
 

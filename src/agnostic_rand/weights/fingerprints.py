@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from agnostic_rand.adapters import HostArray, ModelAdapter
-from agnostic_rand.threads import host_threads
+from agnostic_rand.adapters.threads import host_threads
 
 _PART = 2**20
 """Larger arrays are looked at in blocks of rows of about so many bytes, by as many threads as there are cores."""

@@ -1,4 +1,4 @@
-"""How layers are gathered into the groups that a strategy takes as its units."""
+"""Groups of layers, which a strategy takes as its units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose weights change: those of a copy, or the caller's own with a proof that they came back."""
+"""Isolation: whose weights change, those of a copy, or the caller's own with a proof that they came back."""
 
 from __future__ import annotations
 

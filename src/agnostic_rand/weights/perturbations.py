@@ -1,4 +1,4 @@
-"""What happens to a weight: each perturbation maps `(value, parameter, rng)` to a new value.
+"""Perturbations: what happens to a weight, each maps `(value, parameter, rng)` to a new value.
 
 Values come in the canonical layout (`Parameter.canonical`) and in double precision, so that one seed
 gives one value in every framework; they may come back in any precision.

@@ -1,4 +1,4 @@
-"""What a strategy decides: which layers are random in which step."""
+"""Plan that a strategy decides: which layers are random in which step."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Applies the steps of a plan to a model: only what is new, verified, and undone."""
+"""Randomizer of a model: applies the steps of a plan, only what is new, verified, and undone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -39,8 +39,7 @@ class Randomizer:
         adapter: The model whose weights change.
         plan: The steps.
         streams: The root of randomness.
-        trained: Where trained values are read: an adapter of another copy, which is not written,
-            or `None` to keep a host copy of those layers that the plan touches.
+        trained: Where trained values are read, which is not written.
         calibration: Inputs on which `statistics="recalibrate"` estimates statistics.
         example: A few inputs, by which the model is seen to compute with what was written.
     """
@@ -51,14 +50,14 @@ class Randomizer:
         plan: Plan,
         streams: Streams,
         *,
-        trained: ModelAdapter | None,
+        trained: ModelAdapter | HostCopy,
         calibration: PlacedInputs | None = None,
         example: PlacedInputs | None = None,
     ) -> None:
         self._adapter = adapter
         self._plan = plan
         self._streams = streams
-        self._source = trained
+        self._trained = trained
         self._calibration = calibration
         self._witness = Witness(adapter, example)
         self._layers: dict[str, Layer] = {layer.name: layer for layer in adapter.layers()}
@@ -66,15 +65,12 @@ class Randomizer:
         touched = {name for step in plan.steps for name in step.layers}
         self._trained_sums: dict[str, dict[str, int]] = {}
         self._dtypes: dict[str, dict[str, np.dtype[Any]]] = {}
-        self._kept: dict[str, dict[str, HostArray]] = {}
         for name, layer in self._layers.items():
             values = adapter.read(name)
             self._trained_sums[name] = fingerprint(values)
             self._dtypes[name] = {key: value.dtype for key, value in values.items()}
             if name in touched:
                 self._refuse_unfit(layer, values)
-                if trained is None:
-                    self._kept[name] = values
         self._sums = dict(self._trained_sums)
         self._drawn: dict[str, tuple[int, ...]] = {}
         self._unchanged: set[str] = set()
@@ -103,7 +99,7 @@ class Randomizer:
         keys = {name: (draw, self._index[name], *suffix) for name in wanted}
         for name in [name for name in self._drawn if name not in keys]:
             self._verify_layer(name)
-            self._write(name, dict(self._trained(name)))
+            self._write(name, self._trained.read(name))
             del self._drawn[name]
         for name, key in keys.items():
             if self._drawn.get(name) != key:
@@ -131,7 +127,7 @@ class Randomizer:
     def restore(self) -> None:
         """Write the trained values back into every layer that the plan touches; it may be called again."""
         for name in {name for step in self._plan.steps for name in step.layers}:
-            self._adapter.write(name, self._trained(name))
+            self._adapter.write(name, self._trained.read(name))
             self._sums[name] = self._trained_sums[name]
         self._drawn.clear()
 
@@ -159,9 +155,6 @@ class Randomizer:
                 fix="Make sure that the explainer does not train or modify the model.",
             )
 
-    def _trained(self, name: str) -> dict[str, HostArray]:
-        return self._kept[name] if self._source is None else self._source.read(name)
-
     def _refuse_unfit(self, layer: Layer, values: dict[str, HostArray]) -> None:
         """Before anything is written; native initializers are asked when a layer is drawn."""
         if not isinstance(self._plan.perturbation, NativeInit):
@@ -181,12 +174,12 @@ class Randomizer:
 
     def _drawn_values(self, name: str, key: tuple[int, ...]) -> dict[str, HostArray]:
         layer = self._layers[name]
-        trained = TrainedLayer(layer, self._dtypes[name], partial(self._trained, name))
+        trained = TrainedLayer(layer, self._dtypes[name], partial(self._trained.read, name))
         values = draw_layer(self._adapter, trained, self._plan.perturbation, self._streams, key)
         statistics = [p for p in layer.statistics if p.role != "other"]
         if statistics:
             # A layer that was random before holds another draw's statistics: start from the trained state.
-            held = self._trained(name)
+            held = self._trained.read(name)
             fresh = _fresh_statistics(layer, held) if self._plan.statistics == "reset" else {}
             values |= {p.name: fresh.get(p.name, held[p.name]) for p in statistics}
         return values
@@ -231,17 +224,53 @@ class Randomizer:
 @contextmanager
 def randomizing(
     adapter: ModelAdapter,
-    plan: Plan,
+    plans: Sequence[Plan],
     streams: Streams,
     *,
     trained: ModelAdapter | None,
     calibration: PlacedInputs | None = None,
     example: PlacedInputs | None = None,
-) -> Iterator[Randomizer]:
-    """A `Randomizer` of these arguments; a model of its own trained values is trained again at the end."""
-    randomizer = Randomizer(adapter, plan, streams, trained=trained, calibration=calibration, example=example)
-    with put_back(randomizer.restore) if trained is None else nullcontext():
-        yield randomizer
+) -> Iterator[tuple[Randomizer, ...]]:
+    """A `Randomizer` of each plan, of which one works at a time and restores what it wrote.
+
+    Args:
+        adapter: As in `Randomizer`, like all that are not named here.
+        plans: The steps of each.
+        streams: See `adapter`.
+        trained: An adapter of another copy; or `None` for a model of its own trained values, of which a host copy
+            is kept of those layers that the plans touch. It is trained again at the end.
+        calibration: See `adapter`.
+        example: See `adapter`.
+    """
+    touched = {name for plan in plans for step in plan.steps for name in step.layers}
+    source = HostCopy(adapter, touched) if trained is None else trained
+    with put_back(source.restore) if isinstance(source, HostCopy) else nullcontext():
+        yield tuple(
+            Randomizer(adapter, plan, streams, trained=source, calibration=calibration, example=example)
+            for plan in plans
+        )
+
+
+class HostCopy:
+    """Trained values of some layers of a model, kept on the host while the model itself is random.
+
+    Args:
+        adapter: The trained model.
+        names: The layers.
+    """
+
+    def __init__(self, adapter: ModelAdapter, names: Iterable[str]) -> None:
+        self._adapter = adapter
+        self._values = {name: adapter.read(name) for name in names}
+
+    def read(self, layer: str) -> dict[str, HostArray]:
+        """The trained values of a layer that is kept."""
+        return dict(self._values[layer])
+
+    def restore(self) -> None:
+        """Write all of them back into the model; it may be called again."""
+        for name in self._values:
+            self._adapter.write(name, self.read(name))
 
 
 def _fresh_statistics(layer: Layer, trained: dict[str, HostArray]) -> dict[str, HostArray]:

@@ -1,4 +1,4 @@
-"""Keyed randomness: the only place of the library where a random generator is made."""
+"""Streams of keyed randomness: the only place of the library where a random generator is made."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agnostic_rand.adapters import HostArray
-from agnostic_rand.threads import host_threads
+from agnostic_rand.adapters.threads import host_threads
 
 # The standard deviation of a standard normal that is truncated at two standard deviations.
 _TRUNCATED_SD = 0.87962566103423978

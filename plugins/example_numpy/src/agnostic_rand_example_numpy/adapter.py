@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from agnostic_rand.adapters import HostArray, Layer, OrderSource, Parameter, ReluRule, Role
+from agnostic_rand.adapters import HostArray, Layer, OrderSource, Parameter, ReluRule, Role, refuse_misfits
 from agnostic_rand.errors import ModelError, unknown_name
 from agnostic_rand_example_numpy.network import Network, ReLU
 
@@ -66,13 +66,9 @@ class NumpyAdapter:
 
     def write(self, layer: str, values: Mapping[str, HostArray]) -> None:
         """C3: fill the network's own arrays, so that tied ones stay tied."""
-        held = self._held(layer)
+        refuse_misfits(layer, values, self._layers)
         for name, value in values.items():
-            if name not in held:
-                raise unknown_name(f"parameter of layer {layer!r}", name, held)
-            if value.shape != held[name].shape:
-                raise ModelError(name, expected=str(held[name].shape), received=str(value.shape), fix="Reshape it.")
-            held[name][...] = value
+            self._arrays[layer][name][...] = value
 
     def clone(self) -> Self:
         """C4: a deep copy, in which tied arrays are tied too."""

@@ -1,4 +1,4 @@
-"""The bridge to Captum."""
+"""Bridge to Captum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bridges to libraries of model-bound explainers share."""
+"""Foreign explainers that are bound to a model: what the bridges to their libraries share."""
 
 from __future__ import annotations
 

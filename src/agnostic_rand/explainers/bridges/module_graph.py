@@ -1,4 +1,4 @@
-"""The graph of a network for relevance: modules that have rules, and what is computed between them."""
+"""Module graph of a network for relevance: modules that have rules, and what is computed between them."""
 
 from __future__ import annotations
 

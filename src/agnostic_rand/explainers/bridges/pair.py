@@ -1,4 +1,4 @@
-"""The bridge to PAIR's saliency, whose methods call a model through a function."""
+"""Bridge to PAIR's saliency, whose methods call a model through a function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to pytorch-grad-cam."""
+"""Bridge to pytorch-grad-cam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign code draws from global generators: they start where the run's seed says, and are put back."""
+"""Seeding of foreign code: global generators start where the run's seed says, and are put back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to SHAP's explainers of differentiable models."""
+"""Bridge to SHAP's explainers of differentiable models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to tf-keras-vis."""
+"""Bridge to tf-keras-vis."""
 
 from __future__ import annotations
 

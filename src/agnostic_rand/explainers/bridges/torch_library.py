@@ -1,4 +1,4 @@
-"""What the bridges to libraries for torch share."""
+"""Libraries of explanations for torch: what the bridges to them share."""
 
 from __future__ import annotations
 

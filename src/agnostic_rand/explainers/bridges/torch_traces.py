@@ -1,4 +1,4 @@
-"""What foreign code leaves on a torch module, taken away."""
+"""Traces that foreign code leaves on a torch module, taken away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers that hold a copy of the model: it gets the model's current weights for a call."""
+"""Weight copies inside explainers: they get the model's current weights for a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to Xplique."""
+"""Bridge to Xplique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to zennit."""
+"""Bridge to zennit."""
 
 from __future__ import annotations
 
