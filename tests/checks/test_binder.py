@@ -116,7 +116,7 @@ def test_edges_are_no_evidence(trained_cnn: Trained) -> None:
     metric = ar.ModelRandomizationMetric(
         trained_cnn.model, trained_cnn.x[:20], randomization_strategy=ar.FullRandomization(), seed=0
     )
-    with pytest.warns(FindingWarning, match="does not use it"):
+    with pytest.warns(FindingWarning, match="does not use the model"):
         assert metric.evaluate("edge_detector") == 1
     sobel = np.hypot(ndimage.sobel(trained_cnn.x[0, 0], 0), ndimage.sobel(trained_cnn.x[0, 0], 1))
     ours = ar.explain(trained_cnn.model, trained_cnn.x[:1], None, "edge_detector")[0]

@@ -31,7 +31,7 @@ def test_the_score_is_the_mean_of_signed_spearman(net: Net, inputs: Array) -> No
 
 def test_controls_by_name_score_what_they_must(net: Net, inputs: Array) -> None:
     full = metric(net, inputs, randomization_strategy=ar.FullRandomization(), draws=5)
-    with pytest.warns(FindingWarning, match="input_map: It is not bound to the model under test"):
+    with pytest.warns(FindingWarning, match="input_map: It does not use the model"):
         assert full.evaluate("input_map") == pytest.approx(1)
     assert abs(full.evaluate("random_map")) < 4 * (11 * 100) ** -0.5
     result = full.run("constant_map")

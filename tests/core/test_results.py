@@ -194,3 +194,10 @@ def test_errors_pass_between_processes(error: AgnosticRandError) -> None:
     assert type(copied) is type(error)
     assert str(copied) == "a: expected b, received c. Do d."
     assert (copied.subject, copied.expected, copied.received, copied.fix) == ("a", "b", "c", "Do d.")
+
+
+def test_a_labelled_data_set_has_numbers_where_a_dimension_has_them() -> None:
+    pytest.importorskip("xarray")
+    found = result().to_xarray()
+    assert found["sample"].dtype.kind == "i"
+    assert found["step"].values.tolist() == ["step0", "step1", "step2"]

@@ -152,7 +152,7 @@ def test_controls_have_their_known_scores() -> None:
     with pytest.warns(FindingWarning) as told:
         assert run.evaluate("input_map") == pytest.approx(1, abs=1e-12)
     assert ["mean_pixel" in str(one.message) for one in told] == [True, False]
-    assert "does not use it" in str(told[1].message)
+    assert "does not use the model" in str(told[1].message)
     noise = run.run("random_map").scores["spearman"]
     assert abs(noise.mean()) < 4 / np.sqrt(noise.size * 35)
     with pytest.warns(UndefinedScoreWarning, match="undefined"), pytest.warns(FindingWarning, match="mean_pixel"):

@@ -81,7 +81,7 @@ def test_controls(case: Case) -> None:
     with pytest.warns(FindingWarning) as told:
         assert metric.evaluate("input_map") == pytest.approx(1, abs=1e-12)
     assert "less than half" in str(told[0].message)
-    assert "does not use it" in str(told[1].message)
+    assert "does not use the model" in str(told[1].message)
     noise = metric.run("random_map").scores["spearman"]
     # The standard error of the mean of this many independent correlations.
     size = case.inputs(1)[0].size if len(case.shape) < 3 else case.inputs(1)[0][0].size

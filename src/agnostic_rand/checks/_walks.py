@@ -6,7 +6,7 @@ from typing import Any
 
 from agnostic_rand.checks.measures import described_measures
 from agnostic_rand.explainers import asks_adapter_only
-from agnostic_rand.passes.guards import survived_exactly
+from agnostic_rand.passes.guards import survived_exactly, told_unbound
 from agnostic_rand.passes.needs import Walk, WalkRecord
 from agnostic_rand.results.scores import Notes, Scores
 from agnostic_rand.subject.subject import Subject
@@ -44,9 +44,9 @@ def scores_of(
         scores = record.scores[name]
         similar = {m.name: scores[m.name] for m in walk.measures if not m.distance}
         seen = asks_adapter_only(explainer)
-        unbound = None if seen else survived_exactly(similar, record.outputs, coverage)
+        unbound = not seen and survived_exactly(similar, record.outputs, coverage)
         notes = record.notes[name]
-        findings = (*left_out, *notes.findings, *record.told, *([unbound] if unbound else []))
+        findings = (*left_out, *notes.findings, *record.told, *([told_unbound(explainer)] if unbound else []))
         found.append(
             Scores(
                 check=check,

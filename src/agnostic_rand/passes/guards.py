@@ -13,7 +13,7 @@ import numpy as np
 from agnostic_rand.adapters import Array, HostArray, ModelAdapter, SupportsModelState, innermost
 from agnostic_rand.adapters.batch_view import BatchView
 from agnostic_rand.errors import AgnosticRandError
-from agnostic_rand.explainers import Explainer, ExplanationContext
+from agnostic_rand.explainers import Explainer, ExplanationContext, is_own
 from agnostic_rand.explainers.maps import scoring_maps
 from agnostic_rand.results.output_change import OutputChange
 from agnostic_rand.similarity import MapForm, Measure
@@ -95,15 +95,20 @@ def guard(
     return GuardReport(similarity, tuple(findings))
 
 
-def survived_exactly(scores: Mapping[str, HostArray], outputs: OutputChange, coverage: float) -> str | None:
-    """The finding that every map was the same after full randomization, though the outputs moved."""
+def survived_exactly(scores: Mapping[str, HostArray], outputs: OutputChange, coverage: float) -> bool:
+    """Whether every map was the same after full randomization, though the outputs moved."""
     if coverage < 1 or not scores:
-        return None
+        return False
     last = np.concatenate([array[:, -1].ravel() for array in scores.values()])
     defined = last[np.isfinite(last)]
     moved = np.nanmax(np.append(1 - outputs.correlation[:, -1], -np.inf)) > EQUAL_SHARE
-    if not defined.size or not moved or (defined < 1 - 1e-9).any():
-        return None
+    return bool(defined.size and moved and (defined >= 1 - 1e-9).all())
+
+
+def told_unbound(explainer: Explainer) -> str:
+    """The finding that the maps of all random models are the trained model's."""
+    if is_own(explainer):
+        return "It does not use the model: with all weights random its maps are the same."
     return (
         "It is not bound to the model under test, or does not use it: with all weights random its maps are the "
         "same. Likely cause: a function that refers to another model than the one it is given, or an object "

@@ -197,7 +197,7 @@ class Scores(LabelledScores):
         except ImportError as error:
             raise missing_extra("to_xarray()", "xarray", "report") from error
         names = tuple(self.dimensions)
-        labels = {name: (name, _labels([_label(v) for v in values])) for name, values in self.dimensions.items()}
+        labels = {name: (name, _coordinates(values)) for name, values in self.dimensions.items()}
         arrays = {measure: (names, array.copy()) for measure, array in self.scores.items()}
         about = {"check": self.check, "explainer": self.explainer, "seed": self.seed, "meaning": self.meaning}
         return xr.Dataset(arrays, coords=labels, attrs=about)
@@ -243,8 +243,9 @@ def _labels(values: Sequence[Any]) -> HostArray:
     return labels
 
 
-def _label(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else str(value)
+def _coordinates(values: Sequence[Any]) -> HostArray:
+    numbers = all(isinstance(value, int | float) for value in values)
+    return np.array(values) if numbers else np.array([str(value) for value in values], dtype=object)
 
 
 def _value(value: Any) -> Any:

@@ -25,7 +25,7 @@ KIND = "sanity_report"
 _REPORT = "report"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SanityReport:
     """What was found about every explainer, and what was run.
 
@@ -59,6 +59,11 @@ class SanityReport:
             if explainer.name == name:
                 return explainer
         raise unknown_name("explainer", name, [explainer.name for explainer in self.explainers])
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{one.name} {one.verdict.outcome}" for one in self.explainers if not one.control)
+        told = f"SanityReport, seed {self.seed}: {told}"
+        return f"<{told if len(told) < 280 else f'{told[:279]}…'}>"
 
     def summary(self) -> str:
         """The verdicts as a table for a terminal, and why each was given."""

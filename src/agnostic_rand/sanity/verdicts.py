@@ -29,7 +29,7 @@ def verdicts_of(
     contrasts = []
     for name, result in cascades.items():
         scores = result.scores[measure]
-        unchanged = survived_exactly({measure: scores}, result.moved, result.coverage) is not None
+        unchanged = survived_exactly({measure: scores}, result.moved, result.coverage)
         contrasts.append(contrast(scores[:, -1], floors[name][measure], unchanged=unchanged))
     return dict(zip(cascades, judge(contrasts, margin=margin), strict=True))
 
