@@ -158,3 +158,12 @@ def test_bad_arguments(small: tuple[nn.Module, Array]) -> None:
         CosineConvergence(layers=("conv",)).run(subject, "gradient")
     with pytest.raises(InputError, match="single output"):
         CosineConvergence().run(ar.Subject(nn.Linear(3, 1), np.ones((2, 3), "float32")), "gradient")
+
+
+def test_one_layer_is_named_by_its_name(small: tuple[nn.Module, Array]) -> None:
+    net, x = small
+    subject = ar.Subject(net, x, seed=0)
+    named = ar.CosineConvergence(layers="0").run(subject, "gradient")
+    assert named.dimensions["place"] == ("input", "0")
+    with pytest.raises(UnknownNameError, match="layer 'conv1'"):
+        ar.CosineConvergence(layers="conv1").run(subject, "gradient")

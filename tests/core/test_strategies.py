@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -287,3 +288,13 @@ def test_a_randomized_copy_is_of_the_same_type_and_the_model_stays(net: Net, inp
     changed = {place for place, bits in weights_of(partial).items() if bits != before[place]}
     assert changed == {("head", "weight"), ("head", "bias")}
     assert weights_of(partial)["head", "weight"] == weights_of(other)["head", "weight"]
+
+
+def test_what_can_be_called_and_is_no_function_is_no_strategy() -> None:
+    class Model:
+        def __call__(self, inputs: object) -> object:
+            return inputs
+
+    with pytest.raises(ArgumentError, match=r"strategy: expected a strategy .*received a Model\."):
+        resolve_strategy(Model())
+    assert resolve_strategy(partial(lambda last, layers: [layers[-last:]], 1)).steps([1, 2]) == [[2]]

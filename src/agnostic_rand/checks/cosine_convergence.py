@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class CosineConvergence(Check):
 
     Args:
         vectors: The number of random vectors for each sample, at least 2.
-        layers: At which layers' outputs to look besides the input: names, or `"all"` of at least two
+        layers: At which layers' outputs to look besides the input: a name, several, or `"all"` of at least two
             channels; for the three methods that start with `v`. Each costs as much as the input.
 
     Raises:
@@ -68,7 +68,7 @@ class CosineConvergence(Check):
     cannot_say: ClassVar[str] = "how a map depends on the weights"
 
     vectors: int = 5
-    layers: tuple[str, ...] | Literal["all"] = ()
+    layers: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         whole_number("vectors", self.vectors, least=2, example=5)
@@ -172,10 +172,11 @@ class CosineConvergence(Check):
         ]
         if self.layers == "all":
             return tuple(fitting)
-        for name in self.layers:
+        wanted = (self.layers,) if isinstance(self.layers, str) else self.layers
+        for name in wanted:
             if name not in fitting:
                 raise unknown_name("layer", name, fitting)
-        return tuple(name for name in fitting if name in self.layers)
+        return tuple(name for name in fitting if name in wanted)
 
 
 class _Found:

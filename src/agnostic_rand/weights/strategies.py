@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import isroutine
 from typing import Any, Literal, TypeAlias
 
 from agnostic_rand.errors import ArgumentError, unknown_name
@@ -181,12 +183,16 @@ def resolve_strategy(strategy: Any, name: str = "strategy") -> ModelRandomizatio
         if strategy not in _BY_NAME:
             raise unknown_name(name, strategy, _BY_NAME)
         return _BY_NAME[strategy]
-    if callable(strategy) and not isinstance(strategy, type):
+    # A model can be called too, and is what a hurried user passes.
+    if isroutine(strategy) or isinstance(strategy, partial):
         return FunctionStrategy(strategy)
     made = isinstance(strategy, type) and issubclass(strategy, ModelRandomizationStrategy)
+    received = f"a {type(strategy).__name__}" if callable(strategy) else repr(strategy)
+    if isinstance(strategy, type):
+        received = f"the class {strategy.__name__}"
     raise ArgumentError(
         name,
         expected="a strategy such as CascadingRandomization(), its name, or a function from layers to steps",
-        received=f"the class {strategy.__name__}" if made else repr(strategy),
+        received=received,
         fix=f"Make an object: {strategy.__name__}()." if made else f"Name one of {', '.join(_BY_NAME)}.",
     )
