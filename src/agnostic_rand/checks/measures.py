@@ -14,7 +14,7 @@ def fitting_measures(measures: MeasureLikes, inputs: HostArray) -> tuple[tuple[M
     """The measures, without those of structure where the inputs are no images, and findings that say so.
 
     Args:
-        measures: As in `ModelRandomizationMetric`.
+        measures: As in `ModelRandomization`.
         inputs: `(n, ...)`.
 
     Raises:

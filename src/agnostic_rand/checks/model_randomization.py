@@ -90,34 +90,23 @@ class ModelRandomizationMetric:
     """`ModelRandomization` in the form that users of Xplique know: one model, one strategy, one number.
 
     Args:
-        model: A model of any framework with an installed backend. It stays as it is.
-        inputs: An array, tensor or table `(n, ...)`; a tuple or dictionary of them for a model of several
-            inputs; or a loader or data set of `(inputs, targets)`, which is read once, to its end.
-        targets: Class indices `(n,)` or one-hot labels `(n, classes)`; `None` for the trained
-            model's predictions, kept throughout; `"dynamic"` for the current model's prediction at
-            each step. A single output is what is explained, also for labels 0 and 1 of two classes.
+        model: As in `Subject`, like `inputs` and `targets`.
+        inputs: See `model`.
+        targets: See `model`.
         randomization_strategy: Which layers are randomized and how: a strategy, its name, or a function
             from the layers to the steps; by default the top quarter.
-        batch_size: The number of samples the model takes at once, `None` for all; scores depend on it by the
-            rounding of kernels alone (`docs/one-seed-one-score.md`, "Ties within rounding").
-        activation: `"softmax"` or `"sigmoid"` on the outputs, or `None` for the outputs as they
-            are. Functions and bound objects see the model itself.
-        seed: The root of all randomness, so that two runs give one number; `None` takes a fresh one, which the
-            result records.
+        batch_size: As in `Subject`.
+        activation: As in `Subject`.
+        seed: As in `Subject`; 42, so that two runs give one number.
         draws: How often each step is drawn.
         measures: Names, `Measure` objects or functions `f(a, b) -> (n,)`.
-        isolation: `"clone"` randomizes a copy, `"in_place"` the model itself and restores it bit
-            for bit, also after an exception. `None` chooses the copy, or `"in_place"` for an
-            explainer object that is bound to the model.
-        backend: As in `agnostic_rand.adapt`.
-        forward: As in `agnostic_rand.adapt`.
-        channel_axis: Where inputs keep their channels, which are averaged before maps are compared; `None` for
-            the framework's convention on images and volumes, and for no axis on sequences and tables.
-        progress: As in `Subject`.
-        wrt_layer: The layer whose output is explained instead of the inputs, such as the embedding
-            of tokens, summed over its features; for the methods of this library.
-        explained_input: Which input is explained where the model takes several, by position in a
-            tuple or by name in a dictionary.
+        forward: As in `Subject`, like all that follow.
+        backend: See `forward`.
+        isolation: See `forward`.
+        channel_axis: See `forward`.
+        wrt_layer: See `forward`.
+        explained_input: See `forward`.
+        progress: See `forward`.
 
     Raises:
         AgnosticRandError: The model, the data or an argument cannot be used; the message says why.

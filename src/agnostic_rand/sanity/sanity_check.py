@@ -59,9 +59,9 @@ def sanity_check(
     other scores. With one draw every verdict is *inconclusive*, unless not one map changed.
 
     Args:
-        model: As in `ModelRandomizationMetric`.
-        inputs: As in `ModelRandomizationMetric`; at least four samples.
-        targets: As in `ModelRandomizationMetric`.
+        model: As in `Subject`.
+        inputs: As in `Subject`; at least four samples.
+        targets: As in `Subject`.
         explainers: Names, explainers, functions or bound objects, with distinct names; or a
             dictionary of them by the names that they shall have.
         seed: The root of all randomness; `None` takes a fresh one, which the report records.
